@@ -1,0 +1,181 @@
+// Package node wires one Holdfast node from a Config: the store, the gossip, the wire between nodes, the coordinator
+// and the front-ends. Open starts it, Close ends it; any number of nodes run in one process.
+package node
+
+import (
+	"fmt"
+	"log/slog"
+	"math/bits"
+	"net"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Config says how one node runs. The zero value is not usable: Dir and Name have no default. What is empty takes its
+// default in Validate.
+type Config struct {
+	Dir  string // data directory; made if absent
+	Name string // unique in the cluster; what people call the node
+
+	// Listening addresses, host:port; port 0 takes a free one. Memcache is reserved and may be "".
+	RESP, Memcache, HTTP, Peer, Gossip string
+	// Advertise is the host that other nodes and clients are told instead of the listening addresses' own.
+	Advertise string
+
+	Cluster string   // the cluster's name: nodes of another name are not heard
+	Join    []string // gossip addresses of seeds; empty founds a cluster of its own
+	Expect  int      // how many empty nodes found the cluster together; 0: join only what is founded already
+	Zone    string
+	Weight  int // relative capacity, default 1
+
+	// What is fixed when the cluster is founded. Zero: the default when founding, the cluster's own when joining.
+	N, R, W, Partitions int
+
+	Sync     string // "always", "os" or "none"
+	Memory   int64  // bytes for caches and memtables
+	Insecure bool   // allow listeners that are not loopback although there is no authentication
+
+	Drain  time.Duration // how long Close waits for work in flight
+	Logger *slog.Logger
+}
+
+// Defaults of the flags.
+const (
+	DefaultCluster    = "holdfast"
+	DefaultN          = 3
+	DefaultR          = 2
+	DefaultW          = 2
+	DefaultPartitions = 256
+	DefaultSync       = "os"
+	DefaultMemory     = 512 << 20 // bytes
+	DefaultDrain      = 10 * time.Second
+)
+
+// Caps of the flags.
+const (
+	CopiesMax     = 9    // of N
+	PartitionsMax = 4096 // a quarter of the slots, so that a partition is at least four of them
+	ExpectMax     = 64
+	NameBytesMax  = 64
+	MemoryMin     = 16 << 20 // bytes
+)
+
+var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
+
+// Validate fills in the defaults and checks every field; the error names the flag, what is wrong with it and what to do.
+func (c *Config) Validate() error {
+	c.fill()
+	for _, check := range []func() error{c.checkNames, c.checkQuorum, c.checkAddresses, c.checkStore} {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) fill() {
+	fillText := func(s *string, v string) {
+		if *s == "" {
+			*s = v
+		}
+	}
+	fillText(&c.RESP, "127.0.0.1:6379")
+	fillText(&c.HTTP, "127.0.0.1:8379")
+	fillText(&c.Peer, "127.0.0.1:7379")
+	fillText(&c.Gossip, "127.0.0.1:7946")
+	fillText(&c.Cluster, DefaultCluster)
+	fillText(&c.Sync, DefaultSync)
+	if c.Weight == 0 {
+		c.Weight = 1
+	}
+	if c.Memory == 0 {
+		c.Memory = DefaultMemory
+	}
+	if c.Drain == 0 {
+		c.Drain = DefaultDrain
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+}
+
+func (c *Config) checkNames() error {
+	for flag, v := range map[string]string{"name": c.Name, "cluster": c.Cluster} {
+		if len(v) > NameBytesMax || !nameForm.MatchString(v) {
+			return fmt.Errorf("--%s %q: want 1 to %d letters, digits, dots, dashes or underscores", flag, v, NameBytesMax)
+		}
+	}
+	if len(c.Zone) > NameBytesMax {
+		return fmt.Errorf("--zone: longer than %d bytes", NameBytesMax)
+	}
+	if c.Expect < 0 || c.Expect > ExpectMax {
+		return fmt.Errorf("--expect %d: want 0 to %d", c.Expect, ExpectMax)
+	}
+	if c.Expect > 1 && len(c.Join) == 0 {
+		return fmt.Errorf("--expect %d needs --join: name the gossip address of at least the first node", c.Expect)
+	}
+	return nil
+}
+
+func (c *Config) checkQuorum() error {
+	if c.Partitions != 0 && (c.Partitions < 1 || c.Partitions > PartitionsMax || bits.OnesCount(uint(c.Partitions)) != 1) {
+		return fmt.Errorf("--partitions %d: want a power of two, 1 to %d", c.Partitions, PartitionsMax)
+	}
+	n := c.N
+	if n == 0 {
+		n = DefaultN
+	}
+	if n < 1 || n > CopiesMax {
+		return fmt.Errorf("--n %d: want 1 to %d copies", c.N, CopiesMax)
+	}
+	if c.R < 0 || c.R > n {
+		return fmt.Errorf("--r %d: want 1 to n = %d", c.R, n)
+	}
+	if c.W < 0 || c.W > n {
+		return fmt.Errorf("--w %d: want 1 to n = %d", c.W, n)
+	}
+	return nil
+}
+
+func (c *Config) checkAddresses() error {
+	for flag, a := range map[string]string{"resp": c.RESP, "http": c.HTTP, "peer": c.Peer, "gossip": c.Gossip} {
+		host, _, err := net.SplitHostPort(a)
+		if err != nil {
+			return fmt.Errorf("--%s %q: want host:port", flag, a)
+		}
+		if !c.Insecure && !loopback(host) {
+			return fmt.Errorf("--%s %s is not a loopback address, and there is no authentication yet: anyone who reaches it reads and writes everything; say --insecure if the network is closed", flag, a)
+		}
+	}
+	for _, a := range c.Join {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return fmt.Errorf("--join %q: want the host:port of another node's --gossip", a)
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkStore() error {
+	if c.Dir == "" {
+		return fmt.Errorf("--dir: say where the data lives")
+	}
+	if !strings.Contains(" always os none ", " "+c.Sync+" ") {
+		return fmt.Errorf("--sync %q: want always, os or none", c.Sync)
+	}
+	if c.Memory < MemoryMin {
+		return fmt.Errorf("--memory: want at least %d MiB", MemoryMin>>20)
+	}
+	if c.Weight < 1 || c.Weight > 100 {
+		return fmt.Errorf("--weight %d: want 1 to 100", c.Weight)
+	}
+	return nil
+}
+
+func loopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

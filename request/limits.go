@@ -1,0 +1,9 @@
+package request
+
+// The caps of one request.
+const (
+	KeyBytesMax   = 64 << 10 // bytes of a key's name
+	ValueBytesMax = 8 << 20  // bytes of one value
+	SiblingsMax   = 64       // concurrent values of one key; a put beyond is refused before minting
+	SpacesMax     = 16       // keyspaces: Redis's default number of databases
+)
