@@ -1,0 +1,245 @@
+package ring
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// The format: a version byte, then fields in the order of the structs; unsigned varints; strings and lists with their length
+// before them. Equal documents have equal bytes.
+const codecVersion = 1
+
+func appendString(dst []byte, s string) []byte {
+	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+func appendMember(dst []byte, m Member) []byte {
+	dst = append(dst, m.ID[:]...)
+	for _, s := range m.texts() {
+		dst = appendString(dst, *s)
+	}
+	dst = binary.AppendVarint(dst, int64(m.Weight))
+	flags := byte(m.Status) << 1
+	if m.Proxy {
+		flags |= 1
+	}
+	return binary.AppendUvarint(append(dst, flags), m.Epoch)
+}
+
+// texts lists the member's strings in the order in which they are encoded.
+func (m *Member) texts() []*string {
+	return []*string{&m.Name, &m.RESP, &m.Memcache, &m.HTTP, &m.Peer, &m.Gossip, &m.Zone, &m.Version}
+}
+
+func appendCluster(dst []byte, c Cluster) []byte {
+	dst = append(dst, c.ID[:]...)
+	dst = appendString(dst, c.Name)
+	dst = append(dst, c.Secret[:]...)
+	for _, n := range []int{c.Q, c.N, c.R, c.W} {
+		dst = binary.AppendUvarint(dst, uint64(n))
+	}
+	return dst
+}
+
+// appendLayout writes a table of the owners' ids, sorted, and then two bytes for each copy.
+func appendLayout(dst []byte, l *Layout) []byte {
+	if l == nil {
+		return append(dst, 0)
+	}
+	dst = binary.AppendUvarint(append(dst, 1), l.Version)
+	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(l.Q)), uint64(l.N))
+	table := l.nodes()
+	dst = binary.AppendUvarint(dst, uint64(len(table)))
+	for _, id := range table {
+		dst = append(dst, id[:]...)
+	}
+	for _, owners := range l.Owners {
+		dst = append(dst, byte(len(owners)))
+		for _, id := range owners {
+			i, _ := slices.BinarySearchFunc(table, id, NodeID.Compare)
+			dst = binary.BigEndian.AppendUint16(dst, uint16(i))
+		}
+	}
+	return dst
+}
+
+// nodes returns the ids of all owners, sorted.
+func (l *Layout) nodes() []NodeID {
+	seen := map[NodeID]bool{}
+	var ids []NodeID
+	for _, owners := range l.Owners {
+		for _, id := range owners {
+			if !seen[id] {
+				seen[id], ids = true, append(ids, id)
+			}
+		}
+	}
+	slices.SortFunc(ids, NodeID.Compare)
+	return ids
+}
+
+func appendState(dst []byte, s State) []byte {
+	dst = appendCluster(dst, s.Cluster)
+	dst = binary.AppendUvarint(dst, uint64(len(s.Members)))
+	for _, m := range s.Members {
+		dst = appendMember(dst, m)
+	}
+	return appendLayout(dst, s.Layout)
+}
+
+// A reader takes values off the front of bytes. After the first that does not fit, all are zero and bad is set.
+type reader struct {
+	b   []byte
+	bad error
+}
+
+func (r *reader) fail(what string) {
+	if r.bad == nil {
+		r.bad = fmt.Errorf("%w: %s", ErrCorrupt, what)
+	}
+	r.b = nil
+}
+
+func (r *reader) take(n int) []byte {
+	if n > len(r.b) {
+		r.fail("cut short")
+		return make([]byte, min(n, 64))
+	}
+	head := r.b[:n]
+	r.b = r.b[n:]
+	return head
+}
+
+func (r *reader) byte() byte { return r.take(1)[0] }
+
+// number reads a varint of at most most, in its shortest form.
+func (r *reader) number(most uint64) uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 || v > most || n != len(binary.AppendUvarint(nil, v)) {
+		r.fail("number")
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) signed() int {
+	u := r.number(math.MaxUint64)
+	return int(int64(u>>1) ^ -int64(u&1))
+}
+
+func (r *reader) string(most int) string { return string(r.take(int(r.number(uint64(most))))) }
+
+func (r *reader) id() (id NodeID) {
+	copy(id[:], r.take(len(id)))
+	return id
+}
+
+// count reads the length of a list whose elements take at least size bytes each, so that no list is allocated that the bytes
+// cannot fill.
+func (r *reader) count(most, size int) int {
+	n := int(r.number(uint64(most)))
+	if n*size > len(r.b) {
+		r.fail("list longer than the document")
+		return 0
+	}
+	return n
+}
+
+func (r *reader) member() (m Member) {
+	m.ID = r.id()
+	for i, s := range m.texts() {
+		most := NameBytesMax
+		if i >= 1 && i <= 5 {
+			most = AddressBytesMax
+		}
+		*s = r.string(most)
+	}
+	m.Weight = r.signed()
+	flags := r.byte()
+	m.Status, m.Proxy = Status(flags>>1), flags&1 != 0
+	m.Epoch = r.number(math.MaxUint64)
+	return m
+}
+
+func (r *reader) cluster() (c Cluster) {
+	c.ID = r.id()
+	c.Name = r.string(NameBytesMax)
+	copy(c.Secret[:], r.take(len(c.Secret)))
+	c.Q = int(r.number(PartitionsMax))
+	for _, n := range []*int{&c.N, &c.R, &c.W} {
+		*n = int(r.number(ReplicasMax))
+	}
+	return c
+}
+
+func (r *reader) layout() *Layout {
+	if r.number(1) == 0 {
+		return nil
+	}
+	l := &Layout{Version: r.number(math.MaxUint64), Q: int(r.number(PartitionsMax)), N: int(r.number(ReplicasMax))}
+	table := make([]NodeID, r.count(MembersMax, len(NodeID{})))
+	for i := range table {
+		table[i] = r.id()
+	}
+	if l.Q > len(r.b) {
+		r.fail("layout longer than the document")
+		return nil
+	}
+	l.Owners = make([][]NodeID, l.Q)
+	for p := range l.Owners {
+		l.Owners[p] = r.owners(table)
+	}
+	if r.bad == nil && !slices.Equal(table, l.nodes()) {
+		r.fail("table of owners")
+	}
+	return l
+}
+
+func (r *reader) owners(table []NodeID) []NodeID {
+	owners := make([]NodeID, min(int(r.byte()), ReplicasMax+1))
+	for k := range owners {
+		i := int(binary.BigEndian.Uint16(r.take(2)))
+		if i >= len(table) {
+			r.fail("owner beyond the table")
+			return nil
+		}
+		owners[k] = table[i]
+	}
+	return owners
+}
+
+func (r *reader) state() (s State) {
+	s.Cluster = r.cluster()
+	s.Members = make([]Member, r.count(MembersMax, memberBytesMin))
+	for i := range s.Members {
+		s.Members[i] = r.member()
+	}
+	s.Layout = r.layout()
+	return s
+}
+
+// memberBytesMin is the encoded size of a member of empty strings: id, eight lengths, weight, flags, epoch.
+const memberBytesMin = 16 + 8 + 1 + 1 + 1
+
+// decode reads one whole document with read.
+func decode[T any](b []byte, read func(*reader) T) (T, error) {
+	var none T
+	r := &reader{b: b}
+	if len(b) > NoteBytesMax {
+		return none, fmt.Errorf("%w: %d bytes", ErrCorrupt, len(b))
+	}
+	if r.byte() != codecVersion {
+		r.fail("version")
+	}
+	v := read(r)
+	if r.bad == nil && len(r.b) > 0 {
+		r.fail("bytes left over")
+	}
+	if r.bad != nil {
+		return none, r.bad
+	}
+	return v, nil
+}

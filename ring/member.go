@@ -1,0 +1,129 @@
+package ring
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+)
+
+// Status is where a member stands in its life. It only grows: a removed id never comes back.
+type Status uint8
+
+// The statuses.
+const (
+	Joining Status = iota // known, owns nothing yet
+	Active                // owns its share
+	Leaving               // handing its share to others, by its operator's word
+	Removed               // fenced for ever; the record is kept so that nobody mistakes a returning disk for a member
+	statusEnd
+)
+
+// String returns the word of DESIGN.md, as `holdfast ring` prints it.
+func (s Status) String() string {
+	switch s {
+	case Joining:
+		return "joining"
+	case Active:
+		return "active"
+	case Leaving:
+		return "leaving"
+	case Removed:
+		return "removed"
+	}
+	return fmt.Sprintf("status(%d)", uint8(s))
+}
+
+// MarshalText returns what String returns, and an error for a number that is no status.
+func (s Status) MarshalText() ([]byte, error) {
+	if s >= statusEnd {
+		return nil, fmt.Errorf("ring: no such status: %d", uint8(s))
+	}
+	return []byte(s.String()), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *Status) UnmarshalText(text []byte) error {
+	for known := range statusEnd {
+		if known.String() == string(text) {
+			*s = known
+			return nil
+		}
+	}
+	return fmt.Errorf("ring: no such status: %q", text)
+}
+
+// Member is what every node knows of a node. The node itself raises Epoch whenever it changes its own record; an operator's
+// command changes Status and raises Epoch on the node that was asked.
+type Member struct {
+	ID   NodeID
+	Name string // unique by convention; people use it, programs use ID
+
+	// Advertised addresses, host:port; empty when the node does not listen there.
+
+	RESP, Memcache, HTTP, Peer, Gossip string
+
+	Zone    string // copies of a partition go to distinct zones while zones suffice; all empty: one zone
+	Weight  int    // share of copies relative to others; 0 or less counts as 1
+	Status  Status
+	Proxy   bool   // forwards, owns nothing
+	Version string // of the software
+	Epoch   uint64 // grows with every change of the record
+}
+
+// Eligible reports whether the member may own partitions: active, and no proxy.
+func (m Member) Eligible() bool { return m.Status == Active && !m.Proxy }
+
+// MergeMember returns what is known of a member from two records of the same id. The higher epoch wins, ties are decided by a
+// total order over contents, and Removed is for ever, whatever the epochs. It is commutative, associative and idempotent.
+// Records of different ids panic.
+func MergeMember(a, b Member) Member {
+	if a.ID != b.ID {
+		panic("ring: merge of two members' records")
+	}
+	won := a
+	if compareRecords(a, b) < 0 {
+		won = b
+	}
+	if a.Status == Removed || b.Status == Removed {
+		won.Status = Removed
+	}
+	return won
+}
+
+// compareRecords orders by epoch, then by the other contents apart from the status, then by status: the status may be
+// overruled by Removed, so it must not decide which of two records' other contents survive, or merging would depend on order.
+func compareRecords(a, b Member) int {
+	if a.Epoch != b.Epoch {
+		if a.Epoch < b.Epoch {
+			return -1
+		}
+		return 1
+	}
+	sa, sb := a.Status, b.Status
+	a.Status, b.Status = 0, 0
+	if c := bytes.Compare(appendMember(nil, a), appendMember(nil, b)); c != 0 {
+		return c
+	}
+	return int(sa) - int(sb)
+}
+
+// mergeMembers merges two lists sorted by id.
+func mergeMembers(a, b []Member) []Member {
+	merged := make([]Member, 0, max(len(a), len(b)))
+	for len(a) > 0 && len(b) > 0 {
+		switch c := a[0].ID.Compare(b[0].ID); {
+		case c < 0:
+			merged, a = append(merged, a[0]), a[1:]
+		case c > 0:
+			merged, b = append(merged, b[0]), b[1:]
+		default:
+			merged, a, b = append(merged, MergeMember(a[0], b[0])), a[1:], b[1:]
+		}
+	}
+	return append(append(merged, a...), b...)
+}
+
+// sortMembers sorts a list by id, in place.
+func sortMembers(members []Member) {
+	slices.SortFunc(members, func(a, b Member) int { return a.ID.Compare(b.ID) })
+}
