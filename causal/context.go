@@ -65,7 +65,7 @@ func (e entry) compact() entry {
 	return e
 }
 
-// of returns the entry that holds the one counter n.
+// entryOf returns the entry that holds the one counter n.
 func entryOf(a Actor, n uint64) entry {
 	if n == 1 {
 		return entry{actor: a, base: 1}

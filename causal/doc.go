@@ -8,7 +8,8 @@
 //
 //   - The dot of every sibling is in Seen, and the stamp of none is among Seen's stamps.
 //   - A dot is minted once. Whoever mints under an actor holds everything that was ever minted under it for the key;
-//     a node that may have forgotten mints under a new actor. The package cannot check this: it is the store's duty.
+//     a node that may have forgotten mints under a new actor, even if other replicas have meanwhile given it some state
+//     of the key again. The package cannot check this: it is the store's duty.
 //   - Nothing is dropped for its age or for its size: a context is never pruned of dots. The only thing that is pruned is
 //     a remembered stamp, once it is settled.
 //   - Contexts and states are immutable. Results share memory with arguments.

@@ -165,10 +165,12 @@ func (w *world) newStamp(retriable bool) Stamp {
 	return Stamp{Time(w.ops + 1), 7}
 }
 
-// mintable returns the actor under which the node may mint: a new one when it holds nothing of the key.
+// mintable returns the actor under which the node may mint: the one that it minted under before, provided that it has
+// held the key ever since, else a new one. That it holds some state now is not enough: it may have been given an older
+// copy of what it had forgotten.
 func (w *world) mintable(n int) Actor {
 	node := &w.nodes[n]
-	if node.state.IsZero() || node.actor.IsZero() {
+	if node.actor.IsZero() {
 		w.actors++
 		node.actor = Actor{Boot: uint64(n + 1), Seq: w.actors}
 	}
@@ -220,6 +222,7 @@ func (w *world) sync(from, to int) {
 	w.check(to)
 }
 
+// forget drops the node's state, and with it the right to its actor.
 func (w *world) forget(n int) { w.nodes[n] = replicaModel{} }
 
 // expire drops what has expired at one node: to the oracle, an event that covers it.

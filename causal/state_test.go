@@ -84,10 +84,8 @@ func TestInterleavedClientsDoNotGrowSiblings(t *testing.T) {
 	s := State{}
 	var seen [2]Context
 	for i := range 1000 {
-		var d State
-		s, d = store(s, seen[i%2], a, at(int64(i), fmt.Sprint(i)))
+		s, _ = store(s, seen[i%2], a, at(int64(i), fmt.Sprint(i)))
 		seen[i%2] = s.Context(nil)
-		_ = d
 		if len(s.Siblings) > 2 {
 			t.Fatalf("put %d: %d siblings", i, len(s.Siblings))
 		}
@@ -120,6 +118,21 @@ func TestWriteAfterALossIsASiblingOfTheLostOne(t *testing.T) {
 	back, _ := store(base, base.Context(nil), reboot, at(3, "v3"))
 	if got := values(Sync(peer, back)); got != "v3 v2" {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Holding some state is not enough to go on under one's actor: it may be an older copy of what one has forgotten.
+func TestNodeThatForgotAndWasGivenAnOlderCopyNeedsANewActor(t *testing.T) {
+	a, fresh := Actor{1, 1}, Actor{1, 2}
+	older, _ := store(State{}, Context{}, a, at(1, "v1"))
+	newer, _ := store(older, older.Context(nil), a, at(2, "v2")) // handed off to one node; another gives back older
+	reused, _ := store(older, older.Context(nil), a, at(3, "v3"))
+	renewed, _ := store(older, older.Context(nil), fresh, at(3, "v3"))
+	if reused.Siblings[0].Dot != newer.Siblings[0].Dot {
+		t.Error("the danger that this test is about is gone")
+	}
+	if got := values(Sync(newer, renewed)); got != "v3 v2" {
+		t.Errorf("under a new actor: %q", got)
 	}
 }
 
