@@ -1,0 +1,275 @@
+package ring
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// randomMember draws from few ids, epochs and names, so that merges meet every kind of tie.
+func randomMember(rng *rand.Rand) Member {
+	m := Member{ID: testID(byte(1 + rng.IntN(4))), Epoch: uint64(rng.IntN(3)), Status: Status(rng.IntN(int(statusEnd))), Weight: rng.IntN(3) - 1}
+	m.Name, m.Zone, m.RESP = "n"+string(rune('a'+rng.IntN(2))), strings.Repeat("z", rng.IntN(2)), "h:1"
+	m.Proxy = rng.IntN(2) == 0
+	return m
+}
+
+func randomState(rng *rand.Rand) State {
+	s := State{Cluster: Cluster{ID: testID(9), Name: "test", Q: 2, N: 2, R: 1, W: 1}}
+	if rng.IntN(10) == 0 {
+		return State{}
+	}
+	for i := range byte(4) {
+		m := randomMember(rng)
+		m.ID = testID(i + 1)
+		if rng.IntN(3) > 0 || i == 0 {
+			s.Members = append(s.Members, m)
+		}
+	}
+	s.Layout = &Layout{Version: uint64(1 + rng.IntN(2)), Q: 2, N: 2}
+	for range 2 {
+		s.Layout.Owners = append(s.Layout.Owners, []NodeID{s.Members[rng.IntN(len(s.Members))].ID})
+	}
+	return s
+}
+
+func TestMergeMemberLaws(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 1))
+	for range 20_000 {
+		a, b, c := randomMember(rng), randomMember(rng), randomMember(rng)
+		b.ID, c.ID = a.ID, a.ID
+		if ab, ba := MergeMember(a, b), MergeMember(b, a); ab != ba {
+			t.Fatalf("order matters:\n%+v\n%+v", ab, ba)
+		}
+		if l, r := MergeMember(MergeMember(a, b), c), MergeMember(a, MergeMember(b, c)); l != r {
+			t.Fatalf("grouping matters: %+v %+v %+v\n%+v\n%+v", a, b, c, l, r)
+		}
+		ab := MergeMember(a, b)
+		if MergeMember(ab, b) != ab || MergeMember(a, a) != a {
+			t.Fatal("not idempotent")
+		}
+	}
+}
+
+func TestMergeMember(t *testing.T) {
+	old := Member{ID: testID(1), Name: "old", Status: Removed, Epoch: 1}
+	back := Member{ID: testID(1), Name: "back", Status: Active, Epoch: 7}
+	if got := MergeMember(old, back); got.Status != Removed || got.Name != "back" {
+		t.Errorf("removed is not for ever: %+v", got)
+	}
+	old.Status = Leaving
+	if got := MergeMember(old, back); got != back {
+		t.Errorf("the higher epoch lost: %+v", got)
+	}
+	if !panics(func() { MergeMember(old, Member{ID: testID(2)}) }) {
+		t.Error("two ids merged")
+	}
+}
+
+func mustMerge(t *testing.T, a, b State) State {
+	t.Helper()
+	s, err := Merge(a, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestMergeStateLaws(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 2))
+	same := func(a, b State) bool { return bytes.Equal(a.Encode(), b.Encode()) }
+	for range 5000 {
+		a, b, c := randomState(rng), randomState(rng), randomState(rng)
+		ab := mustMerge(t, a, b)
+		if !same(ab, mustMerge(t, b, a)) {
+			t.Fatal("order matters")
+		}
+		if !same(mustMerge(t, ab, c), mustMerge(t, a, mustMerge(t, b, c))) {
+			t.Fatal("grouping matters")
+		}
+		if !same(mustMerge(t, ab, b), ab) || !same(mustMerge(t, a, a), a) {
+			t.Fatal("not idempotent")
+		}
+		if err := ab.Check(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestMergeRefusesForeignAndTooMany(t *testing.T) {
+	a, b := State{Cluster: Cluster{ID: testID(1)}}, State{Cluster: Cluster{ID: testID(2)}}
+	if _, err := Merge(a, b); !errors.Is(err, ErrForeign) {
+		t.Errorf("foreign: %v", err)
+	}
+	b.Cluster.ID = a.Cluster.ID
+	rng := rand.New(rand.NewPCG(6, 3))
+	a.Members = testMembers(rng, MembersMax, 0)
+	sortMembers(a.Members)
+	if _, err := Merge(a, b); err != nil {
+		t.Errorf("at the cap: %v", err)
+	}
+	b.Members = testMembers(rng, 1, 0)
+	if _, err := Merge(a, b); !errors.Is(err, ErrTooManyMembers) {
+		t.Errorf("one over: %v", err)
+	}
+}
+
+func validState() State {
+	rng := rand.New(rand.NewPCG(6, 4))
+	s := State{Cluster: Cluster{ID: testID(9), Name: "test", Q: 8, N: 3, R: 2, W: 2}, Members: testMembers(rng, 4, 2)}
+	sortMembers(s.Members)
+	s.Layout, _ = Plan(nil, s.Members, 8, 3)
+	return s
+}
+
+func TestStateComesBackFromItsBytes(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 5))
+	for range 2000 {
+		s := randomState(rng)
+		back, err := DecodeState(s.Encode())
+		if err != nil || !bytes.Equal(back.Encode(), s.Encode()) || !slices.Equal(back.Members, s.Members) {
+			t.Fatalf("%v: %+v\n%+v", err, s, back)
+		}
+	}
+}
+
+func TestCheckKnowsEveryRule(t *testing.T) {
+	for _, c := range []struct {
+		proves string
+		breaks func(*State)
+	}{
+		{"members sorted", func(s *State) { slices.Reverse(s.Members) }},
+		{"members once", func(s *State) { s.Members[1] = s.Members[0] }},
+		{"member has an id", func(s *State) { s.Members[0].ID = NodeID{} }},
+		{"status known", func(s *State) { s.Members[0].Status = statusEnd }},
+		{"name one over", func(s *State) { s.Members[0].Name = strings.Repeat("x", NameBytesMax+1) }},
+		{"address one over", func(s *State) { s.Members[0].Peer = strings.Repeat("x", AddressBytesMax+1) }},
+		{"cluster name one over", func(s *State) { s.Cluster.Name = strings.Repeat("x", NameBytesMax+1) }},
+		{"Q a power of two", func(s *State) { s.Cluster.Q = 7 }},
+		{"R within N", func(s *State) { s.Cluster.R = 4 }},
+		{"W within N", func(s *State) { s.Cluster.W = 0 }},
+		{"N within its cap", func(s *State) { s.Cluster.N = ReplicasMax + 1 }},
+		{"layout there", func(s *State) { s.Layout = nil }},
+		{"layout of this Q", func(s *State) { s.Cluster.Q = 16 }},
+		{"layout of this N", func(s *State) { s.Cluster.N = 4 }},
+		{"layout versioned", func(s *State) { s.Layout.Version = 0 }},
+		{"somebody owns", func(s *State) { s.Layout.Owners[3] = nil }},
+		{"no more than N own", func(s *State) { s.Layout.Owners[3] = append(s.Layout.Owners[3], testID(1)) }},
+		{"owners distinct", func(s *State) { s.Layout.Owners[0][1] = s.Layout.Owners[0][0] }},
+		{"owners are members", func(s *State) { s.Layout.Owners[0][0] = testID(77) }},
+		{"no members without a cluster", func(s *State) { s.Cluster = Cluster{} }},
+		{"members one over", func(s *State) {
+			s.Members = append(s.Members, testMembers(rand.New(rand.NewPCG(6, 6)), MembersMax+1-len(s.Members), 0)...)
+			sortMembers(s.Members)
+		}},
+	} {
+		s := validState()
+		if err := s.Check(); err != nil {
+			t.Fatal(err)
+		}
+		c.breaks(&s)
+		if err := s.Check(); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v", c.proves, err)
+		}
+		if s.IsZero() {
+			continue
+		}
+		if _, err := DecodeState(s.Encode()); !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s, decoded: %v", c.proves, err)
+		}
+	}
+}
+
+func TestLargestStateFitsANote(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 7))
+	s := State{Cluster: Cluster{ID: testID(9), Name: strings.Repeat("c", NameBytesMax), Q: PartitionsMax, N: ReplicasMax, R: 1, W: 1}, Members: testMembers(rng, MembersMax, 0)}
+	for i := range s.Members {
+		m := &s.Members[i]
+		m.Name, m.Zone, m.Version = strings.Repeat("n", NameBytesMax), strings.Repeat("z", NameBytesMax), strings.Repeat("v", NameBytesMax)
+		for _, a := range []*string{&m.RESP, &m.Memcache, &m.HTTP, &m.Peer, &m.Gossip} {
+			*a = strings.Repeat("a", AddressBytesMax)
+		}
+	}
+	sortMembers(s.Members)
+	s.Layout = &Layout{Version: 1, Q: PartitionsMax, N: ReplicasMax}
+	for p := range PartitionsMax {
+		var owners []NodeID
+		for k := range ReplicasMax {
+			owners = append(owners, s.Members[(p+k)%MembersMax].ID)
+		}
+		s.Layout.Owners = append(s.Layout.Owners, owners)
+	}
+	note := Note{State: s}.Encode()
+	if _, err := DecodeNote(note); err != nil {
+		t.Fatalf("%d bytes: %v", len(note), err)
+	}
+	if _, err := DecodeNote(append(note, make([]byte, NoteBytesMax+1-len(note))...)); !errors.Is(err, ErrCorrupt) {
+		t.Errorf("one over the cap: %v", err)
+	}
+}
+
+func TestTextsOfIDsAndStatuses(t *testing.T) {
+	id := NodeID{0xab, 15: 0x01}
+	text, _ := id.MarshalText()
+	var back NodeID
+	if err := back.UnmarshalText(bytes.ToUpper(text)); err != nil || back != id {
+		t.Errorf("%s came back as %v, %v", text, back, err)
+	}
+	for _, bad := range []string{"", "ab", strings.Repeat("g", 32), strings.Repeat("0", 33), strings.Repeat("0", 31)} {
+		if _, err := ParseNodeID(bad); !errors.Is(err, ErrBadNodeID) {
+			t.Errorf("ParseNodeID(%q): %v", bad, err)
+		}
+	}
+	for s := range statusEnd {
+		text, err := s.MarshalText()
+		var back Status
+		if err != nil || back.UnmarshalText(text) != nil || back != s {
+			t.Errorf("status %d is %q", s, text)
+		}
+	}
+	if _, err := statusEnd.MarshalText(); err == nil {
+		t.Error("no such status was marshalled")
+	}
+	if err := new(Status).UnmarshalText([]byte("gone")); err == nil {
+		t.Error("no such status was read")
+	}
+}
+
+func FuzzDecodeState(f *testing.F) {
+	f.Add(State{}.Encode())
+	f.Add(validState().Encode())
+	f.Add([]byte{codecVersion})
+	f.Fuzz(func(t *testing.T, b []byte) {
+		s, err := DecodeState(b)
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("not ErrCorrupt: %v", err)
+			}
+			return
+		}
+		if !bytes.Equal(s.Encode(), b) {
+			t.Fatalf("decoded %x, encodes as %x", b, s.Encode())
+		}
+	})
+}
+
+func FuzzDecodeNote(f *testing.F) {
+	f.Add(Note{}.Encode())
+	f.Add(Note{State: validState()}.Encode())
+	f.Add(Note{Newcomers: sorted([]Newcomer{testNewcomer(1, 3), testNewcomer(2, 3)})}.Encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		n, err := DecodeNote(b)
+		if err != nil {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("not ErrCorrupt: %v", err)
+			}
+			return
+		}
+		if !bytes.Equal(n.Encode(), b) {
+			t.Fatalf("decoded %x, encodes as %x", b, n.Encode())
+		}
+	})
+}
