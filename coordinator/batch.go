@@ -1,0 +1,146 @@
+package coordinator
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// batch is one Do: its operations, and which of them are still open. Answers may come from any goroutine, late ones
+// too; after the batch has ended they are dropped, for the operations are the caller's again.
+type batch struct {
+	c        *Coordinator
+	view     *View
+	deadline time.Time
+
+	mu       sync.Mutex
+	ops      []*request.Op
+	answered []bool
+	open     int
+	ended    bool
+	done     chan struct{}
+}
+
+func newBatch(c *Coordinator, view *View, ops []*request.Op, deadline time.Time) *batch {
+	return &batch{c: c, view: view, deadline: deadline, ops: ops, answered: make([]bool, len(ops)), open: len(ops), done: make(chan struct{})}
+}
+
+// answer records the result of operation i; the first one counts.
+func (b *batch) answer(i int, r request.Result) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended || b.answered[i] {
+		return
+	}
+	b.answered[i] = true
+	b.ops[i].Result = r
+	if b.open--; b.open == 0 {
+		close(b.done)
+	}
+}
+
+// running reports whether an operation still waits for its answer.
+func (b *batch) running(i int) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.ended && !b.answered[i]
+}
+
+// start sends out everything: first what other nodes do, so that they work while this one does its own.
+func (b *batch) start() {
+	var gets, own []int
+	away := make(map[ring.NodeID][]int)
+	for i, op := range b.ops {
+		if !op.Verb.Writes() {
+			gets = append(gets, i)
+			continue
+		}
+		to, ok := b.view.Place(op.Key.Partition).coordinator(0)
+		switch {
+		case !ok:
+			b.answer(i, request.Result{Err: noQuorum("put", b.view.write(b.view.Place(op.Key.Partition), op.W), 0)})
+		case to == b.view.Self:
+			own = append(own, i)
+		default:
+			away[to] = append(away[to], i)
+		}
+	}
+	for to, at := range away {
+		b.forward(to, b.attempts(at))
+	}
+	if len(gets) > 0 {
+		b.read(gets)
+	}
+	if len(own) > 0 {
+		b.coordinate(own)
+	}
+}
+
+// wait returns when every operation is answered, or at the deadline with a true answer for those that are not.
+func (b *batch) wait(ctx context.Context) {
+	select {
+	case <-b.done:
+		return
+	default:
+	}
+	timer := time.NewTimer(time.Until(b.deadline))
+	defer timer.Stop()
+	select {
+	case <-b.done:
+	case <-timer.C:
+		b.end()
+	case <-ctx.Done():
+		b.end()
+	}
+}
+
+func (b *batch) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	for i, op := range b.ops {
+		if b.answered[i] {
+			continue
+		}
+		if op.Verb.Writes() {
+			op.Result = request.Result{Err: maybe("put", b.view.W, 0)}
+		} else {
+			op.Result = request.Result{Err: noQuorum("get", b.view.R, 0)}
+		}
+	}
+}
+
+func (b *batch) read(gets []int) {
+	began := time.Now()
+	asks := make([]asking, len(gets))
+	for j, i := range gets {
+		asks[j] = asking{key: b.ops[i].Key, r: b.ops[i].R}
+	}
+	left := len(gets)
+	b.c.startRead(b.view, asks, b.deadline, true, func(j int, s causal.State, err error) {
+		b.answer(gets[j], request.Result{State: s, Err: err})
+		if left--; left == 0 {
+			b.c.observe("read", began)
+		}
+	})
+}
+
+// coordinate carries out writes whose coordinator is this node.
+func (b *batch) coordinate(own []int) {
+	ops := make([]*request.Op, len(own))
+	for j, i := range own {
+		ops[j] = copyOp(b.ops[i])
+	}
+	b.c.coordinate(b.view, ops, b.deadline, func(j int, r request.Result) { b.answer(own[j], r) })
+}
+
+// copyOp copies an operation for an attempt that may outlive the batch.
+func copyOp(op *request.Op) *request.Op {
+	cp := *op
+	cp.Result = request.Result{}
+	return &cp
+}

@@ -1,0 +1,492 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// inHouse runs a test in a bubble of virtual time with a cluster of its own.
+func inHouse(t *testing.T, nodes, r, w int, test func(t *testing.T, h *house)) {
+	synctest.Test(t, func(t *testing.T) {
+		h := newHouse(t, nodes, r, w)
+		defer h.close()
+		test(t, h)
+	})
+}
+
+func mustSet(t *testing.T, n *houseNode, key, value string) {
+	t.Helper()
+	if err := n.set1(key, value); err != nil {
+		t.Fatalf("SET %s %s: %v", key, value, err)
+	}
+}
+
+func wantValues(t *testing.T, s causal.State, want ...string) {
+	t.Helper()
+	got := values(s)
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Fatalf("values %q, want %q", got, want)
+	}
+}
+
+func TestAnyNodeTakesAnyCommand(t *testing.T) {
+	inHouse(t, 5, 2, 2, func(t *testing.T, h *house) {
+		for i, id := range h.ids {
+			key := "key" + strconv.Itoa(i)
+			mustSet(t, h.nodes[id], key, "v")
+			for _, other := range h.ids {
+				wantValues(t, h.nodes[other].get(key).State, "v")
+			}
+		}
+	})
+}
+
+func TestPipelineIsOneCommitAndOneFrameAPeer(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		n := h.nodes[h.ids[0]]
+		var ops []*request.Op
+		for i := 0; len(ops) < 16; i++ {
+			key := "k" + strconv.Itoa(i)
+			if h.places(key)[0] == n {
+				ops = append(ops, &request.Op{Verb: request.Put, Key: request.Key{Name: []byte(key)}, Value: []byte("v")})
+			}
+		}
+		n.Do(context.Background(), ops)
+		for _, op := range ops {
+			if op.Result.Err != nil {
+				t.Fatal(op.Result.Err)
+			}
+		}
+		if n.store.commits != 1 || h.count("write") != 2 {
+			t.Fatalf("%d commits and %d frames for a pipeline of 16, want 1 and 2", n.store.commits, h.count("write"))
+		}
+	})
+}
+
+func TestDeadPrimaryIsOwedAHintInTheSameCommit(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		h.up(pl[0].Self, pl[1].Self)
+		mustSet(t, pl[0], "k", "v")
+		if !pl[0].store.owes(pl[2].Self, "k") || pl[0].store.commits != 1 {
+			t.Fatalf("owes %v after %d commits, want a marker in the write's own commit", pl[0].store.owes(pl[2].Self, "k"), pl[0].store.commits)
+		}
+	})
+}
+
+func TestDeadCoordinatorIsPassedOver(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		h.up(pl[1].Self, pl[2].Self)
+		mustSet(t, pl[2], "k", "v")
+		if !pl[1].store.owes(pl[0].Self, "k") {
+			t.Fatal("the second primary coordinated, but owes the first nothing")
+		}
+	})
+}
+
+func TestFallbackStandsInForADeadPrimary(t *testing.T) {
+	inHouse(t, 5, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		h.up(pl[0].Self, pl[3].Self, pl[4].Self) // two of three primaries are dead
+		mustSet(t, pl[0], "k", "v")
+		time.Sleep(time.Second)
+		if !pl[3].store.owes(pl[1].Self, "k") || !pl[4].store.owes(pl[2].Self, "k") {
+			t.Fatal("the fallbacks hold no hint for the dead primaries")
+		}
+		wantValues(t, pl[4].get("k").State, "v") // fallbacks answer from their hints
+	})
+}
+
+func TestFallbacksCoordinateWhenNoPrimaryIsInReach(t *testing.T) {
+	inHouse(t, 5, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		h.up(pl[3].Self, pl[4].Self)
+		mustSet(t, pl[4], "k", "v")
+		time.Sleep(time.Second)
+		for _, dead := range pl[:3] {
+			if !pl[3].store.owes(dead.Self, "k") && !pl[4].store.owes(dead.Self, "k") {
+				t.Fatalf("nobody holds a hint for primary %v", dead.Self)
+			}
+		}
+		wantValues(t, pl[3].get("k").State, "v")
+		if err := pl[3].setnx("k", "x").Err; !errors.Is(err, request.ErrNoQuorum) {
+			t.Fatalf("SETNX by fallbacks alone: %v, want NOQUORUM: their emptiness must not grant a lock", err)
+		}
+	})
+}
+
+func TestSlowPrimaryIsReplacedWithinTheRequest(t *testing.T) {
+	inHouse(t, 5, 2, 3, func(t *testing.T, h *house) { // W=3: the slow one would decide
+		pl := h.places("k")
+		pl[2].set("write", houseFault{unanswered: true})
+		began := time.Now()
+		mustSet(t, pl[0], "k", "v")
+		if d := time.Since(began); d > 2*copyPatience {
+			t.Fatalf("answered after %v, want a fallback after %v", d, copyPatience)
+		}
+		if !pl[3].store.owes(pl[2].Self, "k") {
+			t.Fatal("the fallback holds no hint for the slow primary")
+		}
+	})
+}
+
+func TestLateAcknowledgementCancelsTheHint(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		pl[2].set("write", houseFault{delay: 3 * copyPatience})
+		mustSet(t, pl[0], "k", "v")
+		time.Sleep(2 * copyPatience)
+		if !pl[0].store.owes(pl[2].Self, "k") {
+			t.Fatal("no hint while the third primary has not answered")
+		}
+		time.Sleep(4 * copyPatience)
+		if pl[0].store.owes(pl[2].Self, "k") {
+			t.Fatal("the hint stays although the third primary acknowledged")
+		}
+	})
+}
+
+func TestNoQuorumIsFoundBeforeMinting(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		h.up(pl[0].Self)
+		for name, err := range map[string]error{"SET": pl[0].set1("k", "v"), "GET": pl[0].get("k").Err, "INCR": pl[0].incr("k").Err, "DEL": pl[0].del("k").Err} {
+			if !errors.Is(err, request.ErrNoQuorum) {
+				t.Errorf("%s on a node alone: %v, want NOQUORUM", name, err)
+			}
+		}
+		if pl[0].store.commits != 0 {
+			t.Error("something was written")
+		}
+	})
+}
+
+func TestMintedButNotHeldByWIsMaybe(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		for _, n := range pl[1:] {
+			n.set("write", houseFault{refused: request.ErrUnreachable})
+		}
+		if err := pl[0].set1("k", "v"); !errors.Is(err, request.ErrMaybe) {
+			t.Fatalf("SET: %v, want MAYBE", err)
+		}
+		time.Sleep(time.Second)
+		for _, n := range pl[1:] {
+			if !pl[0].store.owes(n.Self, "k") {
+				t.Error("what is perhaps written is not owed to the primaries that missed it")
+			}
+		}
+	})
+}
+
+func TestLostReplyIsRetriedUnderItsStamp(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		pl[0].set("coordinate", houseFault{loseReply: true})
+		mustSet(t, pl[2], "k", "v")
+		time.Sleep(time.Second)
+		s := pl[2].get("k").State
+		stamps := map[causal.Stamp]bool{}
+		for _, x := range s.Siblings {
+			stamps[x.Stamp] = true
+			if string(x.Value) != "v" {
+				t.Fatalf("value %q", x.Value)
+			}
+		}
+		if len(stamps) != 1 {
+			t.Fatalf("%d stamps for one SET, want 1", len(stamps))
+		}
+	})
+}
+
+func TestTwinOfADeletedWriteDiesWhenItTurnsUp(t *testing.T) {
+	inHouse(t, 3, 1, 1, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		// The first attempt reaches pl[0] alone, and its reply is lost; the retry is minted by pl[1] alone.
+		pl[0].set("coordinate", houseFault{loseReply: true})
+		for _, n := range pl {
+			n.set("write", houseFault{refused: request.ErrUnreachable})
+		}
+		mustSet(t, pl[2], "k", "v")
+		wantValues(t, pl[0].store.state("k"), "v")
+		wantValues(t, pl[1].store.state("k"), "v")
+		// A client that saw the twin at pl[0] deletes it; it never saw the other.
+		seen := pl[0].store.state("k").Context(pl[0].Settlement.Settled)
+		pl[0].do(&request.Op{Verb: request.DeleteSeen, Key: request.Key{Name: []byte("k")}, Seen: seen})
+		healed := causal.Sync(pl[0].store.state("k"), pl[1].store.state("k"))
+		wantValues(t, healed)
+	})
+}
+
+func TestIncrementIsNeverRunTwice(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		pl[0].set("coordinate", houseFault{loseReply: true})
+		if err := pl[2].incr("k").Err; !errors.Is(err, request.ErrMaybe) {
+			t.Fatalf("INCR with its reply lost: %v, want MAYBE", err)
+		}
+		pl[0].set("coordinate", houseFault{})
+		if r := pl[2].incr("k"); r.Err != nil || r.Int != 2 {
+			t.Fatalf("next INCR: %d, %v, want 2", r.Int, r.Err)
+		}
+	})
+}
+
+func TestIncrementRefusedUnexecutedGoesToTheNext(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		pl[0].set("coordinate", houseFault{refused: request.ErrUnreachable})
+		if r := pl[2].incr("k"); r.Err != nil || r.Int != 1 {
+			t.Fatalf("INCR: %d, %v, want 1", r.Int, r.Err)
+		}
+	})
+}
+
+func TestIncrementsFromEveryNodeAddUp(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		const clients, each = 12, 20
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		seen := map[int64]int{}
+		for c := range clients {
+			wg.Go(func() {
+				n := h.nodes[h.ids[c%3]]
+				for range each {
+					r := n.incr("k")
+					if r.Err != nil {
+						t.Error(r.Err)
+					}
+					mu.Lock()
+					seen[r.Int]++
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		wantValues(t, h.nodes[h.ids[0]].get("k").State, strconv.Itoa(clients*each))
+		if len(seen) != clients*each {
+			t.Fatalf("%d distinct answers of %d", len(seen), clients*each)
+		}
+		if rounds := h.count("read"); rounds > 3*clients*each/4 {
+			t.Errorf("%d reads for %d increments: the queue does not share rounds", rounds, clients*each)
+		}
+	})
+}
+
+func TestOneOfManySetnxWins(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		won := 0
+		for c := range 10 {
+			wg.Go(func() {
+				if h.nodes[h.ids[c%3]].setnx("lock", strconv.Itoa(c)).Wrote {
+					mu.Lock()
+					won++
+					mu.Unlock()
+				}
+			})
+		}
+		wg.Wait()
+		if won != 1 {
+			t.Fatalf("%d clients hold the lock", won)
+		}
+	})
+}
+
+func TestSetDuringARoundIsNotLost(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		mustSet(t, pl[0], "k", "1")
+		for _, n := range pl[1:] {
+			n.set("read", houseFault{delay: 5 * time.Millisecond})
+		}
+		var wg sync.WaitGroup
+		var sum request.Result
+		wg.Go(func() { sum = pl[0].incr("k") })
+		time.Sleep(2 * time.Millisecond) // the round's read is on its way
+		mustSet(t, pl[0], "k", "100")
+		wg.Wait()
+		if sum.Int != 101 {
+			t.Fatalf("INCR answered %d, want 101: it was minted over the SET", sum.Int)
+		}
+		wantValues(t, pl[2].get("k").State, "101")
+	})
+}
+
+func TestSetThatIsOutstampedElsewhereFoldsItIn(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		// A concurrent value with a later stamp that only pl[1] and pl[2] hold.
+		later := causal.Stamp{Time: causal.TimeOf(time.Now().Add(time.Minute).UnixMilli(), 0), Node: 7}
+		d := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 7, Seq: 1}, []causal.Version{{Stamp: later, Value: []byte("later")}}, nil)
+		for _, n := range pl[1:] {
+			n.store.data[queueID(request.Key{Name: []byte("k")})] = d
+		}
+		mustSet(t, pl[0], "k", "mine")
+		wantValues(t, pl[2].get("k").State, "mine")
+		if pl[0].Counters.Folds.Load() != 1 {
+			t.Fatal("nothing was folded in")
+		}
+	})
+}
+
+func TestBlindPutsStayBesideEachOther(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		n := h.nodes[h.ids[1]]
+		n.putSeen("k", "x", causal.Context{})
+		r := n.putSeen("k", "y", causal.Context{})
+		wantValues(t, n.get("k").State, "x", "y")
+		if r = n.putSeen("k", "z", r.Seen); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		wantValues(t, n.get("k").State, "x", "z") // y was seen, x was not
+	})
+}
+
+func TestReadRepairsStalePrimaries(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		pl[2].set("write", houseFault{refused: request.ErrUnreachable})
+		mustSet(t, pl[0], "k", "v")
+		pl[2].set("write", houseFault{})
+		wantValues(t, pl[2].get("k").State, "v") // its own empty copy and one other
+		time.Sleep(time.Second)
+		wantValues(t, pl[2].store.state("k"), "v")
+	})
+}
+
+func TestSlowReplicaIsHedged(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		mustSet(t, pl[0], "k", "v")
+		for _, slow := range []*houseNode{pl[1], pl[2]} {
+			slow.set("read", houseFault{unanswered: true})
+			began := time.Now()
+			for range 4 {
+				wantValues(t, pl[0].get("k").State, "v")
+			}
+			if d := time.Since(began); d > 4*2*hedgeAfter {
+				t.Fatalf("4 reads took %v with one replica silent", d)
+			}
+			slow.set("read", houseFault{})
+		}
+	})
+}
+
+func TestDeleteCoversWhatItsReadShows(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		n := h.nodes[h.ids[2]]
+		n.putSeen("k", "x", causal.Context{})
+		n.putSeen("k", "y", causal.Context{})
+		if r := n.del("k"); r.Err != nil || r.Int != 1 {
+			t.Fatalf("DEL: %d, %v", r.Int, r.Err)
+		}
+		time.Sleep(time.Second)
+		for _, node := range h.nodes {
+			wantValues(t, node.store.state("k"))
+		}
+		if r := n.del("k"); r.Err != nil || r.Int != 0 {
+			t.Fatalf("second DEL: %d, %v", r.Int, r.Err)
+		}
+	})
+}
+
+func TestRefusedByAFullDiskGoesToAnotherCoordinator(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		pl[0].store.refuse = request.ErrDiskLow
+		mustSet(t, pl[1], "k", "v")
+		wantValues(t, pl[2].get("k").State, "v")
+	})
+}
+
+func TestStaleLayoutIsRefusedUnexecuted(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		n := h.nodes[h.ids[0]]
+		reads := []*request.Read{{Key: request.Key{Name: []byte("k")}}}
+		n.ServeReads(h.state.Layout.Version-1, reads)
+		if !errors.Is(reads[0].Err, request.ErrNotOwner) {
+			t.Fatalf("%v, want a refusal: the sender's layout is older", reads[0].Err)
+		}
+	})
+}
+
+func TestEveryOperationIsAnsweredByTheDeadline(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		for _, n := range pl {
+			for _, kind := range []string{"read", "write", "coordinate"} {
+				n.set(kind, houseFault{unanswered: true})
+			}
+		}
+		for name, op := range map[string]func() error{
+			"SET": func() error { return pl[1].set1("k", "v") }, "GET": func() error { return pl[1].get("k").Err },
+			"INCR": func() error { return pl[0].incr("k").Err }, "DEL": func() error { return pl[1].del("k").Err },
+		} {
+			began := time.Now()
+			if err := op(); err == nil {
+				t.Errorf("%s succeeded with every other node silent", name)
+			}
+			if d := time.Since(began); d > BudgetDefault+10*time.Millisecond {
+				t.Errorf("%s was answered after %v", name, d)
+			}
+		}
+	})
+}
+
+func TestOverloadIsRefusedUnexecuted(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		n := h.nodes[h.ids[0]]
+		n.inFlight.ops.Store(opsInFlightMax)
+		if err := n.set1("k", "v"); !errors.Is(err, request.ErrOverloaded) {
+			t.Fatalf("one over the cap: %v, want TRYAGAIN", err)
+		}
+		n.inFlight.ops.Store(opsInFlightMax - 1)
+		if err := n.set1("k", "v"); err != nil {
+			t.Fatalf("at the cap: %v", err)
+		}
+		n.inFlight.ops.Store(0)
+	})
+}
+
+func TestWaitCountsHolders(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		pl[2].set("write", houseFault{refused: request.ErrUnreachable})
+		r := pl[0].putSeen("k", "v", causal.Context{})
+		if n, err := pl[1].Holders(context.Background(), request.Key{Name: []byte("k")}, r.Seen); err != nil || n != 2 {
+			t.Fatalf("%d holders, %v, want 2", n, err)
+		}
+	})
+}
+
+func TestFullQueueOfDuesShrinksHintsToPartitionMarks(t *testing.T) {
+	var d dues
+	d.init()
+	var counters Counters
+	for i := range duesMax {
+		d.add(due{kind: dueMarker, target: ring.NodeID{1}, key: request.Key{Partition: ring.Partition(i % 8)}}, &counters)
+	}
+	d.add(due{kind: dueMarker, target: ring.NodeID{2}, key: request.Key{Partition: 5}}, &counters)
+	d.add(due{kind: dueRepair, target: ring.NodeID{2}}, &counters)
+	if _, owed := d.take(); len(owed) != 1 || owed[0] != (owedPartition{ring.NodeID{2}, 5}) {
+		t.Fatalf("owed %v, want the mark for the hint that found the queue full", owed)
+	}
+	if counters.DuesDropped.Load() != 1 {
+		t.Fatal("the repair should have been dropped and counted")
+	}
+}

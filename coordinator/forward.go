@@ -1,0 +1,149 @@
+package coordinator
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// attempt is one operation of a batch on its way to a coordinator.
+type attempt struct {
+	at    int           // its place in the batch
+	op    *request.Op   // what is sent; a fresh copy for each attempt, since a late reply may still touch the last one
+	tried []ring.NodeID // coordinators asked so far, the present one included
+	lost  bool          // an earlier attempt was perhaps executed
+}
+
+func (b *batch) attempts(at []int) []*attempt {
+	out := make([]*attempt, len(at))
+	for j, i := range at {
+		out[j] = &attempt{at: i, op: copyOp(b.ops[i])}
+	}
+	return out
+}
+
+// forward sends operations to another node to coordinate, and goes on to the next node with those that it did not
+// carry out.
+func (b *batch) forward(to ring.NodeID, as []*attempt) {
+	ops := make([]*request.Op, len(as))
+	for j, a := range as {
+		a.tried = append(a.tried, to)
+		ops[j] = a.op
+	}
+	b.c.Counters.Forwards.Add(int64(len(as)))
+	b.c.Peers.Coordinate(to, ops, b.view.Version, b.c.Settlement.Notice(), b.attemptDeadline(as), func(err error) {
+		b.returned(as, err)
+	})
+}
+
+// attemptDeadline leaves time for another coordinator, if there is one left to ask.
+func (b *batch) attemptDeadline(as []*attempt) time.Time {
+	d := time.Now().Add(attemptPatience)
+	if d.After(b.deadline) {
+		return b.deadline
+	}
+	for _, a := range as {
+		if _, ok := b.next(a); !ok {
+			return b.deadline
+		}
+	}
+	return d
+}
+
+// next finds the best coordinator in reach that was not tried yet, by the view of this moment.
+func (b *batch) next(a *attempt) (ring.NodeID, bool) {
+	if len(a.tried) >= attemptsMax {
+		return ring.NodeID{}, false
+	}
+	pl := b.c.view.Load().Place(a.op.Key.Partition)
+	for n := 0; ; n++ {
+		id, ok := pl.coordinator(n)
+		if !ok || !slices.Contains(a.tried, id) {
+			return id, ok
+		}
+	}
+}
+
+// returned sorts the operations of one forwarded frame: answered, or to be tried at another node. It runs on the
+// connection's goroutine and must not block.
+func (b *batch) returned(as []*attempt, err error) {
+	again := make(map[ring.NodeID][]*attempt)
+	for _, a := range as {
+		r := a.op.Result
+		if err != nil {
+			r = request.Result{Err: err}
+		}
+		if to, ok := b.settle(a, r); ok {
+			again[to] = append(again[to], a)
+		}
+	}
+	for to, as := range again {
+		if to != b.view.Self {
+			b.forward(to, as)
+			continue
+		}
+		b.c.wg.Go(func() { b.retryHere(as) })
+	}
+}
+
+// settle answers an attempt, or names the node to try next.
+func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
+	lost := isMaybe(r.Err)
+	if !lost && !retryElsewhere(r.Err) {
+		b.answer(a.at, r)
+		return ring.NodeID{}, false
+	}
+	a.lost = a.lost || lost
+	to, ok := b.next(a)
+	if !ok || !b.running(a.at) || a.lost && !a.op.Verb.Idempotent() {
+		b.answer(a.at, request.Result{Err: b.final(a, r.Err)})
+		return ring.NodeID{}, false
+	}
+	cp := copyOp(a.op)
+	if lost {
+		b.c.Counters.Retries.Add(1)
+		b.c.Settlement.Retry(a.op.Stamp) // before it is sent: from here on twins may exist
+		cp.Attempt++
+	}
+	a.op = cp
+	return to, true
+}
+
+// retryElsewhere reports whether another coordinator may do what this one refused unexecuted.
+func retryElsewhere(err error) bool {
+	return request.NotExecuted(err) && !errors.Is(err, request.ErrOverloaded)
+}
+
+// final is the true answer of an operation that nobody is left to carry out.
+func (b *batch) final(a *attempt, err error) error {
+	pl := b.view.Place(a.op.Key.Partition)
+	need := b.view.write(pl, a.op.W)
+	switch {
+	case a.lost:
+		return maybe("put", need, 0)
+	case errors.Is(err, request.ErrNoQuorum), errors.Is(err, request.ErrOverloaded), errors.Is(err, request.ErrClosed):
+		return err
+	case errors.Is(err, request.ErrDiskLow), errors.Is(err, request.ErrHintsFull):
+		return err
+	}
+	return noQuorum("put", need, 0)
+}
+
+// retryHere coordinates attempts on this node after others failed them.
+func (b *batch) retryHere(as []*attempt) {
+	ops := make([]*request.Op, len(as))
+	for j, a := range as {
+		a.tried = append(a.tried, b.view.Self)
+		ops[j] = a.op
+	}
+	b.c.coordinate(b.c.view.Load(), ops, b.deadline, func(j int, r request.Result) {
+		a := as[j]
+		if r.Err != nil && a.lost {
+			r = request.Result{Err: b.final(a, r.Err)}
+		}
+		b.answer(a.at, r)
+	})
+}

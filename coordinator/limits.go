@@ -1,0 +1,32 @@
+package coordinator
+
+import "time"
+
+// The caps and patiences of one node's coordination.
+const (
+	// BudgetDefault is how long a client waits for its answer at most.
+	BudgetDefault = 3 * time.Second
+	// attemptPatience is how long one coordinator is waited for while another could be asked instead.
+	attemptPatience = 300 * time.Millisecond
+	// copyPatience is how long a primary is waited for before a fallback stands in for it within the same request.
+	copyPatience = 100 * time.Millisecond
+	// copyDeadline is how long a copy of a write may take before its primary counts as having missed it. It outlives the
+	// reply to the client: late acknowledgements spare a hint.
+	copyDeadline = 2 * time.Second
+	// hedgeAfter is how long a read waits for the replicas it asked before it asks one more.
+	hedgeAfter = 20 * time.Millisecond
+	// attemptsMax is how many coordinators are tried for one operation.
+	attemptsMax = 4
+
+	opsInFlightMax   = 1 << 16   // operations under way on one node, as origin or coordinator
+	bytesInFlightMax = 512 << 20 // bytes of keys and values of those
+	queueMax         = 1024      // read-modify-writes waiting for one key
+	roundOpsMax      = 256       // read-modify-writes of one key served by one round
+	duesMax          = 1 << 15   // hints, cancellations and repairs waiting for the background worker
+	duesBatch        = 64        // of those handled in one store commit or one frame
+
+	retriedMax = 64   // retried operations named in a Notice; older ones move its floor
+	originsMax = 1024 // nodes whose Notices are remembered
+	hedgeShare = 20   // one hedge is earned by this many reads: 5 %
+	hedgeBurst = 100  // hedges that may be saved up
+)

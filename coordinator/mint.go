@@ -1,0 +1,143 @@
+package coordinator
+
+import (
+	"slices"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+)
+
+// minting is the request.Minter of one write: what it adds to the coordinator's copy of the key, decided under the
+// key's lock. One minting serves one Put, PutSeen or DeleteSeen, or a whole round of read-modify-writes of a key.
+type minting struct {
+	ops     []*request.Op // one, or a round's
+	read    causal.State  // what the quorum read of a round showed, or what a survivor holds
+	fold    bool          // second write of a Put: cover read as well
+	now     int64         // Unix milliseconds
+	settled func(causal.Stamp) bool
+
+	results []request.Result // one for each of ops
+	tainted int              // ops[tainted:] saw or made what this round writes: they share its fate
+}
+
+// Mint implements request.Minter.
+func (m *minting) Mint(cur causal.State, actor func() causal.Actor) (causal.State, bool) {
+	m.results = make([]request.Result, len(m.ops))
+	m.tainted = len(m.ops)
+	op := m.ops[0]
+	switch op.Verb {
+	case request.Put:
+		return m.put(op, cur, actor)
+	case request.PutSeen:
+		return m.putSeen(op, cur, actor)
+	case request.DeleteSeen:
+		return m.deleteSeen(op, cur)
+	}
+	return m.round(cur, actor)
+}
+
+// put overwrites all that the coordinator holds; a retry overwrites nothing.
+func (m *minting) put(op *request.Op, cur causal.State, actor func() causal.Actor) (causal.State, bool) {
+	m.tainted = 0
+	m.results[0] = request.Result{Wrote: true, Int: 1}
+	cur = causal.Sync(cur, m.read)
+	if twin, known := twinOf(op, cur); known && !(m.fold && len(twin.Siblings) > 0) {
+		return twin, len(twin.Siblings) > 0
+	}
+	var seen causal.Context
+	if op.Attempt == 0 || m.fold {
+		seen = cur.Context(m.settled)
+	}
+	v := causal.Version{Stamp: op.Stamp, ExpireAt: op.ExpireAt, Flags: op.Flags, Value: op.Value}
+	return cur.Put(seen, actor(), []causal.Version{v}, m.settled), true
+}
+
+// twinOf answers an operation of which another attempt has already turned up here: as the sibling to send on again, or
+// as overwritten (no siblings). To write it once more would overwrite what has overwritten it. Attempts may arrive in
+// any order, so the first one looks too.
+func twinOf(op *request.Op, cur causal.State) (delta causal.State, known bool) {
+	if cur.Seen.HasStamp(op.Stamp) {
+		return causal.State{}, true
+	}
+	for _, s := range cur.Siblings {
+		if s.Stamp == op.Stamp {
+			return causal.State{Seen: causal.Context{}.Add(s.Dot), Siblings: []causal.Sibling{s}}, true
+		}
+	}
+	return causal.State{}, false
+}
+
+func (m *minting) putSeen(op *request.Op, cur causal.State, actor func() causal.Actor) (causal.State, bool) {
+	m.tainted = 0
+	m.results[0] = request.Result{Wrote: true, Int: 1}
+	if twin, known := twinOf(op, cur); known {
+		m.results[0].Seen = op.Seen.Join(twin.Seen).AddStamp(op.Stamp)
+		return twin, len(twin.Siblings) > 0
+	}
+	v := causal.Version{Stamp: op.Stamp, ExpireAt: op.ExpireAt, Flags: op.Flags, Value: op.Value}
+	if op.Cond&request.KeepTTL != 0 {
+		v.ExpireAt = coveredExpiry(cur, op.Seen)
+	}
+	delta := cur.Put(op.Seen, actor(), []causal.Version{v}, m.settled)
+	// With the new value's stamp: the client's next write may be stored by a node that never met this sibling, and must
+	// cover its twins all the same.
+	m.results[0].Seen = delta.Context(m.settled)
+	return delta, true
+}
+
+// coveredExpiry returns the expiry of the newest sibling that seen covers, 0 if there is none.
+func coveredExpiry(cur causal.State, seen causal.Context) int64 {
+	for _, s := range cur.Siblings {
+		if seen.Has(s.Dot) {
+			return s.ExpireAt
+		}
+	}
+	return 0
+}
+
+func (m *minting) deleteSeen(op *request.Op, cur causal.State) (causal.State, bool) {
+	m.tainted = 0
+	delta := cur.Put(op.Seen, causal.Actor{}, nil, m.settled)
+	_, left := live(causal.Sync(cur, delta), m.now)
+	m.results[0] = request.Result{Int: truth(!left), Wrote: true}
+	return delta, !op.Seen.IsZero()
+}
+
+// round applies the operations one after another to the value and mints once, what the last of them leaves. Nobody can
+// have seen what was in between: the key is locked.
+func (m *minting) round(cur causal.State, actor func() causal.Actor) (causal.State, bool) {
+	base := causal.Sync(cur, m.read)
+	state, write := base, false
+	var versions []causal.Version
+	for i, op := range m.ops {
+		ch := modify(op, state, m.now)
+		m.results[i] = ch.result
+		if !ch.write {
+			continue
+		}
+		if !write {
+			write, m.tainted = true, i
+		}
+		versions = ch.versions
+		state = unminted(versions)
+	}
+	if !write {
+		return causal.State{}, false
+	}
+	var a causal.Actor
+	if len(versions) > 0 {
+		a = actor()
+	}
+	return base.Put(base.Context(m.settled), a, versions, m.settled), true
+}
+
+// unminted shows versions as a state whose dots are stand-ins, newest first as in any state.
+func unminted(versions []causal.Version) causal.State {
+	var s causal.State
+	for i, v := range versions {
+		d := causal.Dot{Actor: causal.Actor{Boot: 1, Seq: 1}, Counter: uint64(i + 1)}
+		s.Siblings = append(s.Siblings, causal.Sibling{Dot: d, Version: v})
+	}
+	slices.SortFunc(s.Siblings, func(a, b causal.Sibling) int { return b.Stamp.Compare(a.Stamp) })
+	return s
+}

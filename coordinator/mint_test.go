@@ -1,0 +1,57 @@
+package coordinator
+
+import (
+	"testing"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+)
+
+// mintOnto runs one operation against a state, as a store does, and returns what is stored.
+func mintOnto(cur causal.State, m *minting) (after causal.State, minted bool) {
+	delta, ok := m.Mint(cur, func() causal.Actor { return causal.Actor{Boot: 3, Seq: 1} })
+	return causal.Sync(cur, delta), ok
+}
+
+func TestAttemptThatArrivesAfterItsTwinWasOverwrittenWritesNothing(t *testing.T) {
+	stamp := causal.Stamp{Time: causal.TimeOf(1000, 0), Node: 1}
+	never := func(causal.Stamp) bool { return false }
+	// The twin was minted elsewhere, and a later value covers it.
+	twin := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 2, Seq: 1}, []causal.Version{{Stamp: stamp, Value: []byte("old")}}, never)
+	newer := twin.Put(twin.Context(never), causal.Actor{Boot: 2, Seq: 1}, []causal.Version{{Stamp: causal.Stamp{Time: causal.TimeOf(2000, 0), Node: 1}, Value: []byte("new")}}, never)
+	cur := causal.Sync(twin, newer)
+	for _, verb := range []request.Verb{request.Put, request.PutSeen} {
+		for attempt := range uint8(2) {
+			op := &request.Op{Verb: verb, Stamp: stamp, Value: []byte("old"), Attempt: attempt}
+			after, _ := mintOnto(cur, &minting{ops: []*request.Op{op}, settled: never})
+			if got := values(after); len(got) != 1 || got[0] != "new" {
+				t.Errorf("verb %d, attempt %d: %q, want the newer value alone", verb, attempt, got)
+			}
+		}
+	}
+}
+
+func TestFoldOfAWriteOverwrittenMeanwhileWritesNothing(t *testing.T) {
+	stamp := causal.Stamp{Time: causal.TimeOf(1000, 0), Node: 1}
+	never := func(causal.Stamp) bool { return false }
+	gone := causal.State{Seen: causal.Context{}.AddStamp(stamp)}
+	survivor := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 2, Seq: 1}, []causal.Version{{Stamp: causal.Stamp{Time: causal.TimeOf(2000, 0), Node: 2}, Value: []byte("survivor")}}, never)
+	m := &minting{ops: []*request.Op{{Verb: request.Put, Stamp: stamp, Value: []byte("old")}}, fold: true, read: survivor, settled: never}
+	after, minted := mintOnto(causal.Sync(gone, survivor), m)
+	if got := values(after); minted || len(got) != 1 || got[0] != "survivor" {
+		t.Fatalf("%q (minted %v), want the survivor alone", got, minted)
+	}
+}
+
+func TestRoundSharesOneMint(t *testing.T) {
+	incr := func() *request.Op { return &request.Op{Verb: request.Modify, Change: request.ChangeAdd, Delta: 1} }
+	nx := &request.Op{Verb: request.Modify, Change: request.ChangeSet, Cond: request.IfAbsent, Value: []byte("x")}
+	m := &minting{ops: []*request.Op{incr(), nx, incr()}}
+	after, minted := mintOnto(causal.State{}, m)
+	if got := values(after); !minted || len(got) != 1 || got[0] != "2" || after.Siblings[0].Dot.Counter != 1 {
+		t.Fatalf("%q, want one dot with 2", got)
+	}
+	if m.results[0].Int != 1 || m.results[1].Wrote || m.results[2].Int != 2 || m.tainted != 0 {
+		t.Fatalf("results %+v", m.results)
+	}
+}

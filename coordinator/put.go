@@ -1,0 +1,167 @@
+package coordinator
+
+import "github.com/holdfastdb/holdfast/ring"
+
+// Put is the quorum decision of one write, as a value: whom to send copies to, when enough have acknowledged, who is
+// owed a hint. It knows no clock and sends nothing; its driver tells it what happened and does what it asks.
+// Source: Dynamo (SOSP 2007) 4.5, 4.6.
+//
+// A leg is one copy on its way. Legs 0 to N-1 stand for the primaries in ring order: sent to the primary itself if it
+// is in reach, else to a fallback, else to nobody (the copy is owed). A leg that fails or is slow is stood in for by a
+// further leg to a fallback not used yet.
+type Put struct {
+	w     int
+	self  ring.NodeID
+	legs  []Leg
+	spare []ring.NodeID // fallbacks not used yet; shared with the view, never written
+	acks  int
+	open  int // legs sent and not answered
+}
+
+// Leg is one copy of a write on its way to a node.
+type Leg struct {
+	Node  ring.NodeID // who stores the copy; zero: nobody was left, the copy is owed
+	For   ring.NodeID // not zero: Node is a fallback and keeps it as a hint for this primary
+	State LegState
+	stood bool // another leg stands in for this one
+	owed  bool // the coordinator keeps a hint for this one
+}
+
+// LegState is what became of a copy.
+type LegState uint8
+
+// The states of a leg.
+const (
+	LegOpen   LegState = iota // sent, not answered
+	LegAcked                  // stored
+	LegFailed                 // refused, lost or timed out; perhaps stored all the same
+	LegOwed                   // sent to nobody: the coordinator keeps a hint
+)
+
+// NewPut plans a write at a place for the coordinator self, which must be one of its primaries or fallbacks. ok is
+// false when fewer than w nodes are in reach: nothing may be minted then, and Reach says how many there were.
+func NewPut(pl *Place, self ring.NodeID, w int) (p Put, ok bool) {
+	p = Put{w: w, self: self, spare: pl.Fallbacks, legs: make([]Leg, 0, len(pl.Primaries)+1)}
+	selfFor := -1 // the leg that self takes as a fallback: the first primary out of reach
+	if !pl.IsPrimary(self) {
+		for i := range pl.Primaries {
+			if !pl.Up[i] {
+				selfFor = i
+				break
+			}
+		}
+	}
+	reach := 0
+	for i, id := range pl.Primaries {
+		switch {
+		case i == selfFor:
+			p.legs = append(p.legs, Leg{Node: self, For: id})
+		case pl.Up[i]:
+			p.legs = append(p.legs, Leg{Node: id})
+		default:
+			p.legs = append(p.legs, p.standIn(id))
+		}
+		if p.legs[i].State == LegOpen {
+			reach, p.open = reach+1, p.open+1
+		}
+	}
+	if selfFor < 0 && !pl.IsPrimary(self) { // all primaries are in reach, but they refused this operation's earlier attempts
+		p.legs = append(p.legs, Leg{Node: self, For: pl.Primaries[len(pl.Primaries)-1]})
+		reach, p.open = reach+1, p.open+1
+	}
+	return p, reach >= w
+}
+
+// standIn returns the leg of the next unused fallback for a primary, or an owed one when none is left.
+func (p *Put) standIn(primary ring.NodeID) Leg {
+	for len(p.spare) > 0 {
+		next := p.spare[0]
+		p.spare = p.spare[1:]
+		if next != p.self {
+			return Leg{Node: next, For: primary}
+		}
+	}
+	return Leg{For: primary, State: LegOwed}
+}
+
+// Legs returns the copies so far, in the order in which they were planned. Read only.
+func (p *Put) Legs() []Leg { return p.legs }
+
+// Reach returns how many nodes the plan could reach.
+func (p *Put) Reach() int { return p.open + p.acks }
+
+// Acks returns how many nodes hold the write for certain.
+func (p *Put) Acks() int { return p.acks }
+
+// Ack records that a leg's node holds the write. cancel is set when the coordinator keeps a hint for that very node
+// because it was late: the hint can be cancelled.
+func (p *Put) Ack(leg int) (cancel bool) {
+	l := &p.legs[leg]
+	if l.State != LegOpen {
+		return false
+	}
+	p.open--
+	p.acks++
+	l.State = LegAcked
+	return l.owed
+}
+
+// Fail records that a leg was refused, lost, or timed out. It returns the leg that now stands in, if a fallback is
+// left (send it), else -1 and, if nobody keeps a copy for the primary yet, the primary (keep a hint).
+func (p *Put) Fail(leg int) (next int, owed ring.NodeID) {
+	l := &p.legs[leg]
+	if l.State != LegOpen {
+		return -1, ring.NodeID{}
+	}
+	l.State = LegFailed
+	p.open--
+	return p.replace(leg)
+}
+
+// Slow says that the open legs take too long. It returns the legs to fallbacks that now stand in for primaries, and
+// the primaries for which a hint is to be kept until they answer: those for whom no fallback is left, or for whom none
+// is needed any more, because W was reached without them.
+func (p *Put) Slow() (next []int, owed []ring.NodeID) {
+	for i, n := 0, len(p.legs); i < n; i++ {
+		if p.legs[i].State != LegOpen || p.legs[i].Node == p.self {
+			continue
+		}
+		leg, owes := p.replace(i)
+		if leg >= 0 {
+			next = append(next, leg)
+		}
+		if !owes.IsZero() {
+			owed = append(owed, owes)
+		}
+	}
+	return next, owed
+}
+
+// replace finds somebody to keep the copy of a leg that is late or lost, once.
+func (p *Put) replace(leg int) (next int, owed ring.NodeID) {
+	if p.legs[leg].stood || p.legs[leg].owed {
+		return -1, ring.NodeID{}
+	}
+	primary := p.legs[leg].For
+	if primary.IsZero() {
+		primary = p.legs[leg].Node
+	}
+	in := Leg{For: primary, State: LegOwed}
+	if !p.Enough() {
+		in = p.standIn(primary)
+	}
+	if in.State == LegOwed {
+		p.legs[leg].owed = true
+		return -1, primary
+	}
+	p.legs[leg].stood = true
+	p.legs = append(p.legs, in)
+	p.open++
+	return len(p.legs) - 1, ring.NodeID{}
+}
+
+// Enough reports whether W nodes hold the write.
+func (p *Put) Enough() bool { return p.acks >= p.w }
+
+// Hopeless reports whether W can no longer be reached: every copy was answered, and too few of them well.
+func (p *Put) Hopeless() bool { return p.open == 0 && p.acks < p.w }

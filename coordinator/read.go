@@ -1,0 +1,245 @@
+package coordinator
+
+import (
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// asking is one key to read by quorum.
+type asking struct {
+	key           request.Key
+	r             uint8 // 0: the keyspace's own
+	primariesOnly bool
+}
+
+// reading drives the Gets of one batch: the node's own copies first, then one frame to each replica asked.
+type reading struct {
+	c        *Coordinator
+	view     *View
+	deadline time.Time
+	repair   bool
+	report   func(i int, s causal.State, err error)
+
+	mu    sync.Mutex
+	gets  []getting
+	open  int // not decided
+	hedge *time.Timer
+}
+
+type getting struct {
+	Get
+	key     request.Key
+	digest  uint64 // of the node's own copy, if it was asked
+	own     bool   // digest is valid
+	decided bool
+	asked   int // open questions
+}
+
+// question is one key asked of one replica.
+type question struct {
+	get, ask int
+	read     *request.Read
+}
+
+// startRead reads keys by quorum and reports each once, under no lock of the caller's; it returns when all questions
+// are sent. report runs under the reading's lock and must not block. With repair, stale replicas are repaired later.
+func (c *Coordinator) startRead(view *View, asks []asking, deadline time.Time, repair bool, report func(int, causal.State, error)) {
+	r := &reading{c: c, view: view, deadline: deadline, repair: repair, report: report, gets: make([]getting, len(asks)), open: len(asks)}
+	r.mu.Lock()
+	near := c.near(view, view.Place(asks[0].key.Partition))
+	for i, a := range asks {
+		r.plan(i, a, near)
+	}
+	r.readOwn()
+	frames := make(map[ring.NodeID][]question)
+	for i := range r.gets {
+		r.step(i, frames)
+	}
+	if r.open > 0 {
+		r.hedge = time.AfterFunc(hedgeAfter, r.askMore)
+	}
+	r.mu.Unlock()
+	c.earnHedges(len(asks))
+	r.send(frames)
+}
+
+func (r *reading) plan(i int, a asking, near ring.NodeID) {
+	pl := r.view.Place(a.key.Partition)
+	need := r.view.read(pl, a.r)
+	g := &r.gets[i]
+	g.key = a.key
+	var ok bool
+	if g.Get, ok = NewGet(pl, r.view.Self, near, need, a.primariesOnly); !ok {
+		r.decide(i, noQuorum("get", need, g.Reach()))
+	}
+}
+
+// readOwn asks the node's own store for every key of which it is a replica. It runs before anything is sent, so that
+// the others can be told the digest and spare the value.
+func (r *reading) readOwn() {
+	var own []*request.Read
+	var at []int
+	for i := range r.gets {
+		g := &r.gets[i]
+		if g.decided || g.asks[0].Node != r.view.Self {
+			continue
+		}
+		g.Next()
+		own = append(own, &request.Read{Key: g.key})
+		at = append(at, i)
+	}
+	if len(own) == 0 {
+		return
+	}
+	r.c.Store.Read(own)
+	for j, i := range at {
+		g := &r.gets[i]
+		if own[j].Err != nil {
+			g.Fail(0)
+			continue
+		}
+		g.Answer(0, own[j].State)
+		g.digest, g.own = own[j].State.Digest(), true
+	}
+}
+
+// step decides a get if it can be, else collects the questions that it still wants to ask.
+func (r *reading) step(i int, frames map[ring.NodeID][]question) {
+	g := &r.gets[i]
+	if g.decided {
+		r.repairLate(i)
+		return
+	}
+	if g.Enough() {
+		r.decide(i, nil)
+		r.repairLate(i)
+		return
+	}
+	for n := g.Wanted(); n > 0; n-- {
+		if !r.ask(i, frames) {
+			break
+		}
+	}
+	if g.Hopeless() {
+		r.decide(i, noQuorum("get", g.r, g.Have()))
+	}
+}
+
+// ask takes the next replica of a get.
+func (r *reading) ask(i int, frames map[ring.NodeID][]question) bool {
+	g := &r.gets[i]
+	at := g.Next()
+	if at < 0 {
+		return false
+	}
+	a := g.asks[at]
+	if a.Node == r.view.Self {
+		// Only as a fallback can this node come up here: as a primary it was asked first.
+		own := []*request.Read{{Key: g.key, Role: request.RoleFallback}}
+		r.c.Store.Read(own)
+		if own[0].Err != nil {
+			g.Fail(at)
+		} else {
+			g.Answer(at, own[0].State)
+		}
+		if g.Enough() {
+			r.decide(i, nil)
+		}
+		return true
+	}
+	q := &request.Read{Key: g.key, Digest: g.digest, Compare: g.own}
+	if a.Fallback {
+		q.Role = request.RoleFallback
+	}
+	g.asked++
+	frames[a.Node] = append(frames[a.Node], question{get: i, ask: at, read: q})
+	return true
+}
+
+func (r *reading) decide(i int, err error) {
+	g := &r.gets[i]
+	if g.decided {
+		return
+	}
+	g.decided = true
+	r.report(i, g.Result(), err)
+	if r.open--; r.open == 0 && r.hedge != nil {
+		r.hedge.Stop()
+	}
+}
+
+func (r *reading) send(frames map[ring.NodeID][]question) {
+	for to, qs := range frames {
+		reads := make([]*request.Read, len(qs))
+		for j, q := range qs {
+			reads[j] = q.read
+		}
+		r.c.Peers.Read(to, reads, r.view.Version, r.deadline, func(err error) { r.returned(qs, err) })
+	}
+}
+
+// returned takes the answers of one frame.
+func (r *reading) returned(qs []question, err error) {
+	frames := make(map[ring.NodeID][]question)
+	r.mu.Lock()
+	for _, q := range qs {
+		g := &r.gets[q.get]
+		g.asked--
+		switch {
+		case err != nil || q.read.Err != nil:
+			g.Fail(q.ask)
+		case q.read.Same:
+			g.Same(q.ask)
+		default:
+			g.Answer(q.ask, q.read.State)
+		}
+		r.step(q.get, frames)
+	}
+	r.mu.Unlock()
+	r.send(frames)
+}
+
+// askMore hedges: every get still open asks one more replica, within the node's budget of hedges.
+func (r *reading) askMore() {
+	frames := make(map[ring.NodeID][]question)
+	r.mu.Lock()
+	for i := range r.gets {
+		if g := &r.gets[i]; !g.decided && g.next < len(g.asks) && r.c.spendHedge() {
+			r.c.Counters.Hedges.Add(1)
+			r.ask(i, frames)
+		}
+	}
+	r.mu.Unlock()
+	r.send(frames)
+}
+
+// repairLate repairs stale replicas once nobody is left to answer: late replies count too.
+func (r *reading) repairLate(i int) {
+	g := &r.gets[i]
+	if !r.repair || g.asked > 0 || !g.Enough() {
+		return
+	}
+	merged := g.Result()
+	for node := range g.Stale {
+		r.c.dues.add(due{kind: dueRepair, target: node, key: g.key, state: merged}, &r.c.Counters)
+	}
+}
+
+func (c *Coordinator) earnHedges(reads int) {
+	if c.hedges.Load() < hedgeBurst*hedgeShare {
+		c.hedges.Add(int64(reads))
+	}
+}
+
+// spendHedge takes the price of one hedge, hedgeShare reads.
+func (c *Coordinator) spendHedge() bool {
+	if c.hedges.Add(-hedgeShare) < 0 {
+		c.hedges.Add(hedgeShare)
+		return false
+	}
+	return true
+}

@@ -1,0 +1,240 @@
+package coordinator
+
+import (
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+)
+
+// Read-modify-writes of one key queue here, on the key's coordinator. One round serves the head of the queue with one
+// quorum read and one write: what arrives while a round runs waits for the next, since the running round's read may be
+// older than a write that was acknowledged before the newcomer was sent.
+//
+// Plain writes do not queue: a round mints under the key's lock, over what the coordinator holds at that moment, so a
+// SET in between is seen, never lost.
+
+// queues holds the keys that have a round running.
+type queues struct {
+	mu sync.Mutex
+	m  map[string]*queue
+}
+
+type queue struct {
+	waiting []waiting // for the next round
+}
+
+// waiting is one read-modify-write in a queue.
+type waiting struct {
+	op       *request.Op
+	deadline time.Time
+	report   func(request.Result)
+}
+
+// turn is what one round does for one key: operations of one kind, in the order of their arrival.
+type turn struct {
+	id  string
+	ops []waiting
+}
+
+// rounds collects the turns that one batch may begin at once; the other operations wait behind a running round.
+type rounds struct {
+	q     *queues
+	turns []turn
+	at    map[string]int
+	full  []waiting
+}
+
+func (q *queues) begin() *rounds { return &rounds{q: q} }
+
+func queueID(k request.Key) string { return string(append([]byte{k.Space}, k.Name...)) }
+
+// add puts an operation into a turn of this batch, or behind the round that runs for its key.
+func (r *rounds) add(w waiting) {
+	id := queueID(w.op.Key)
+	if at, ok := r.at[id]; ok && sameKind(r.turns[at].ops[0].op, w.op) {
+		r.turns[at].ops = append(r.turns[at].ops, w)
+		return
+	}
+	r.q.mu.Lock()
+	defer r.q.mu.Unlock()
+	if running, ok := r.q.m[id]; ok {
+		if len(running.waiting) >= queueMax {
+			r.full = append(r.full, w)
+			return
+		}
+		running.waiting = append(running.waiting, w)
+		return
+	}
+	r.q.m[id] = &queue{}
+	if r.at == nil {
+		r.at = make(map[string]int)
+	}
+	r.at[id] = len(r.turns)
+	r.turns = append(r.turns, turn{id: id, ops: []waiting{w}})
+}
+
+// run starts the turns of this batch as one round of several keys, and refuses what found its queue full.
+func (r *rounds) run(c *Coordinator, view *View) {
+	for _, w := range r.full {
+		w.report(request.Result{Err: request.ErrOverloaded})
+	}
+	if len(r.turns) > 0 {
+		c.wg.Go(func() { c.runRounds(r.turns) })
+	}
+}
+
+// runRounds runs rounds until no operation waits for any of its keys.
+func (c *Coordinator) runRounds(turns []turn) {
+	for len(turns) > 0 {
+		c.round(turns)
+		turns = c.queues.next(turns)
+	}
+}
+
+// next takes the next turn of each key, and lets go of the keys that have none.
+func (q *queues) next(done []turn) []turn {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var turns []turn
+	for _, t := range done {
+		k := q.m[t.id]
+		if len(k.waiting) == 0 {
+			delete(q.m, t.id)
+			continue
+		}
+		n := 1
+		for n < len(k.waiting) && n < roundOpsMax && sameKind(k.waiting[0].op, k.waiting[n].op) {
+			n++
+		}
+		turns = append(turns, turn{id: t.id, ops: k.waiting[:n:n]})
+		k.waiting = k.waiting[n:]
+	}
+	return turns
+}
+
+// sameKind: deletes read a sloppy quorum, the others primaries only, so they do not share a read.
+func sameKind(a, b *request.Op) bool { return a.Verb == b.Verb }
+
+// round reads all keys by quorum, writes what their operations make of them, and answers.
+func (c *Coordinator) round(turns []turn) {
+	began := time.Now()
+	turns = dropExpired(turns)
+	view := c.view.Load()
+	states, errs := c.readAll(view, turns)
+	var intents []intent
+	var at []int
+	for i, t := range turns {
+		switch {
+		case len(t.ops) == 0:
+		case errs[i] != nil:
+			t.answerAll(request.Result{Err: errs[i]})
+		default:
+			intents, at = append(intents, c.roundIntent(t, states[i])), append(at, i)
+		}
+	}
+	if len(intents) > 0 {
+		c.writeAll(view, turns, intents, at)
+	}
+	c.observe("modify", began)
+}
+
+// dropExpired answers operations whose deadline passed before they began: they were not executed.
+func dropExpired(turns []turn) []turn {
+	now := time.Now()
+	out := make([]turn, len(turns))
+	for i, t := range turns {
+		out[i].id = t.id
+		for _, w := range t.ops {
+			if now.After(w.deadline) {
+				w.report(request.Result{Err: request.ErrExpired})
+				continue
+			}
+			out[i].ops = append(out[i].ops, w)
+		}
+	}
+	return out
+}
+
+func (t turn) answerAll(r request.Result) {
+	for _, w := range t.ops {
+		w.report(r)
+	}
+}
+
+func (t turn) deadline() time.Time {
+	var d time.Time
+	for _, w := range t.ops {
+		if w.deadline.After(d) {
+			d = w.deadline
+		}
+	}
+	return d
+}
+
+// readAll reads the keys of all turns and waits for every one, at most until the last deadline of each.
+func (c *Coordinator) readAll(view *View, turns []turn) ([]causal.State, []error) {
+	states, errs := make([]causal.State, len(turns)), make([]error, len(turns))
+	var asks []asking
+	var at []int
+	var deadline time.Time
+	for i, t := range turns {
+		if len(t.ops) == 0 {
+			continue
+		}
+		op := t.ops[0].op
+		asks, at = append(asks, asking{key: op.Key, r: op.R, primariesOnly: op.Verb == request.Modify}), append(at, i)
+		if d := t.deadline(); d.After(deadline) {
+			deadline = d
+		}
+	}
+	if len(asks) == 0 {
+		return states, errs
+	}
+	var wg sync.WaitGroup
+	wg.Add(len(asks))
+	c.startRead(view, asks, deadline, false, func(j int, s causal.State, err error) {
+		states[at[j]], errs[at[j]] = s, err
+		wg.Done()
+	})
+	wg.Wait()
+	return states, errs
+}
+
+func (c *Coordinator) roundIntent(t turn, read causal.State) intent {
+	ops := make([]*request.Op, len(t.ops))
+	var w uint8
+	for i, each := range t.ops {
+		ops[i] = each.op
+		w = max(w, each.op.W)
+	}
+	m := c.minting(ops...)
+	m.read = read
+	return intent{key: ops[0].Key, w: w, m: m}
+}
+
+// writeAll writes the turns' intents and waits for every one.
+func (c *Coordinator) writeAll(view *View, turns []turn, intents []intent, at []int) {
+	var wg sync.WaitGroup
+	wg.Add(len(intents))
+	c.startWrite(view, intents, time.Now().Add(copyDeadline), func(j int, out *written) {
+		answerTurn(turns[at[j]], intents[j].m, out)
+		wg.Done()
+	})
+	wg.Wait()
+}
+
+// answerTurn gives each operation its own result; those that wrote, or saw what was written, share the write's fate.
+func answerTurn(t turn, m *minting, out *written) {
+	for i, w := range t.ops {
+		switch {
+		case out.err != nil && (m.results == nil || i >= m.tainted):
+			w.report(request.Result{Err: out.err})
+		default:
+			r := m.results[i]
+			r.Acks = out.acks
+			w.report(r)
+		}
+	}
+}

@@ -1,0 +1,90 @@
+package coordinator
+
+import (
+	"testing"
+	"time"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+)
+
+func newTestSettlement(node uint64) *Settlement {
+	at := time.UnixMilli(1_000_000)
+	return NewSettlement(node, causal.NewClock(func() time.Time { at = at.Add(time.Millisecond); return at }, 0, time.Minute))
+}
+
+func TestSettlementOfOwnOperations(t *testing.T) {
+	s := newTestSettlement(1)
+	a, b := s.Begin(), s.Begin()
+	if s.Settled(a) || s.Settled(b) {
+		t.Fatal("settled while under way")
+	}
+	s.Done(b)
+	if !s.Settled(b) || s.Settled(a) {
+		t.Fatal("the one that is done is settled, the other is not")
+	}
+	s.Retry(a)
+	s.Done(a)
+	if s.Settled(a) {
+		t.Fatal("a retried write is never settled")
+	}
+}
+
+func TestSettlementHeardFromAnotherNode(t *testing.T) {
+	x, c := newTestSettlement(1), newTestSettlement(2)
+	a := x.Begin()
+	c.Hear(x.Notice())
+	if c.Settled(a) {
+		t.Fatal("settled while under way at its origin")
+	}
+	stale := x.Notice()
+	x.Done(a)
+	if c.Settled(a) {
+		t.Fatal("settled before its origin said so")
+	}
+	c.Hear(x.Notice())
+	if !c.Settled(a) {
+		t.Fatal("not settled although its origin said so")
+	}
+	r := x.Begin()
+	x.Retry(r)
+	x.Done(r)
+	c.Hear(x.Notice())
+	c.Hear(stale) // an old frame changes nothing
+	if c.Settled(r) || !c.Settled(a) {
+		t.Fatal("the retried one is settled, or the other no longer is")
+	}
+	if c.Settled(causal.Stamp{Time: a.Time, Node: 77}) {
+		t.Fatal("a node never heard of has nothing settled")
+	}
+}
+
+func TestSettlementForgetsOldRetriesSafely(t *testing.T) {
+	x, c := newTestSettlement(1), newTestSettlement(2)
+	var stamps []causal.Stamp
+	for range retriedMax + 1 {
+		s := x.Begin()
+		x.Retry(s)
+		x.Done(s)
+		stamps = append(stamps, s)
+	}
+	n := x.Notice()
+	if len(n.Retried) != retriedMax {
+		t.Fatalf("%d retried operations named, cap %d", len(n.Retried), retriedMax)
+	}
+	c.Hear(n)
+	for _, s := range stamps {
+		if c.Settled(s) || x.Settled(s) {
+			t.Fatal("a retried write counts as settled once its name was forgotten")
+		}
+	}
+}
+
+func TestSettlementRefusesAnOversizedNotice(t *testing.T) {
+	c := newTestSettlement(2)
+	n := request.Notice{Node: 1, Low: causal.TimeOf(2_000_000, 0), Retried: make([]causal.Stamp, retriedMax+1)}
+	c.Hear(n)
+	if c.Settled(causal.Stamp{Time: causal.TimeOf(1_500_000, 0), Node: 1}) {
+		t.Fatal("heard")
+	}
+}

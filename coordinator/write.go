@@ -1,0 +1,465 @@
+package coordinator
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// writing drives the Puts of one batch that this node coordinates: one commit of its own store, then one frame to each
+// replica. It lives on after its reports, until every copy is answered: late answers spare or make hints.
+type writing struct {
+	c        *Coordinator
+	view     *View
+	deadline time.Time
+	report   func(i int, w *written)
+
+	mu       sync.Mutex
+	puts     []putting
+	onWay    int // copies sent and not answered
+	patience *time.Timer
+}
+
+type putting struct {
+	Put
+	written
+	own     request.Write // the node's own copy
+	minting *minting
+	decided bool
+	stored  bool // minted and committed here
+}
+
+// written is the outcome of one write.
+type written struct {
+	err      error        // nil: W nodes hold it (or nothing needed writing)
+	delta    causal.State // what was minted; zero when nothing was
+	survivor causal.State // siblings elsewhere that outstamp it
+	acks     int          // primaries among those that acknowledged
+}
+
+// intent is one key to write: what to mint, and how many nodes must hold it.
+type intent struct {
+	key request.Key
+	w   uint8 // 0: the keyspace's own
+	m   *minting
+}
+
+// copyOf is one leg of one put on its way in a frame.
+type copyOf struct {
+	put, leg int
+	write    *request.Write
+}
+
+// startWrite mints and stores a batch here, sends the copies, and reports each write once: W reached, or not, or never
+// begun. It returns when everything is sent. report runs under the writing's lock and must not block.
+func (c *Coordinator) startWrite(view *View, intents []intent, deadline time.Time, report func(int, *written)) {
+	w := &writing{c: c, view: view, deadline: deadline, report: report, puts: make([]putting, len(intents))}
+	w.mu.Lock()
+	own, at := w.plan(intents)
+	w.mu.Unlock()
+	var err error
+	if len(own) > 0 {
+		err = c.Store.Write(c.ctx, own) // not under the lock: it waits for the disk
+	}
+	frames := make(map[ring.NodeID][]copyOf)
+	w.mu.Lock()
+	for _, i := range at {
+		w.storedHere(i, err, frames)
+	}
+	if w.onWay > 0 {
+		w.patience = time.AfterFunc(copyPatience, w.slow)
+	}
+	w.mu.Unlock()
+	w.send(frames)
+}
+
+// plan makes the quorum decision of each intent and the node's own copies of those that may go on.
+func (w *writing) plan(intents []intent) (own []*request.Write, at []int) {
+	for i, in := range intents {
+		pl := w.view.Place(in.key.Partition)
+		need := w.view.write(pl, in.w)
+		p := &w.puts[i]
+		p.minting = in.m
+		var ok bool
+		if p.Put, ok = NewPut(pl, w.view.Self, need); !ok {
+			p.err = noQuorum("put", need, p.Reach())
+			w.decide(i)
+			continue
+		}
+		p.own = request.Write{Key: in.key, Mint: in.m}
+		for _, l := range p.Legs() {
+			switch {
+			case l.Node == w.view.Self && !l.For.IsZero():
+				p.own.Role, p.own.For = request.RoleFallback, l.For
+			case l.State == LegOwed && pl.IsPrimary(w.view.Self):
+				p.own.Owed = append(p.own.Owed, l.For)
+			}
+		}
+		p.own.Reserve = in.m.frees()
+		own, at = append(own, &p.own), append(at, i)
+	}
+	return own, at
+}
+
+// storedHere takes the outcome of the node's own copy and plans the frames to the others.
+func (w *writing) storedHere(i int, commit error, frames map[ring.NodeID][]copyOf) {
+	p := &w.puts[i]
+	switch {
+	case commit != nil && request.NotExecuted(commit):
+		p.err = commit
+	case commit != nil:
+		p.err = maybe("put", p.w, 0)
+	case p.own.Err != nil:
+		p.err = p.own.Err
+	case !p.own.Wrote && len(p.own.Delta.Siblings) == 0 && p.own.Delta.Seen.IsZero():
+		// Nothing to write: the minter declined.
+	default:
+		p.stored = true
+	}
+	if !p.stored {
+		w.decide(i)
+		return
+	}
+	p.delta, p.survivor = p.own.Delta, p.own.Survivor
+	for leg, l := range p.Legs() {
+		switch {
+		case l.Node == w.view.Self:
+			w.acked(i, leg)
+		case l.State == LegOpen:
+			w.add(i, leg, frames)
+		case l.State == LegOwed && !p.own.For.IsZero():
+			w.owe(i, l.For) // a fallback keeps the data for every primary that nobody else stands in for
+		}
+	}
+	w.settle(i)
+}
+
+func (w *writing) add(i, leg int, frames map[ring.NodeID][]copyOf) {
+	p := &w.puts[i]
+	l := p.Legs()[leg]
+	cp := &request.Write{Key: p.own.Key, Delta: p.delta, For: l.For, Reserve: p.own.Reserve}
+	if !l.For.IsZero() {
+		cp.Role = request.RoleFallback
+		w.c.Counters.Fallbacks.Add(1)
+	}
+	w.onWay++
+	frames[l.Node] = append(frames[l.Node], copyOf{put: i, leg: leg, write: cp})
+}
+
+func (w *writing) send(frames map[ring.NodeID][]copyOf) {
+	for to, cs := range frames {
+		ws := make([]*request.Write, len(cs))
+		for j, c := range cs {
+			ws[j] = c.write
+		}
+		w.c.Peers.Write(to, ws, w.view.Version, time.Now().Add(copyDeadline), func(err error) { w.returned(cs, err) })
+	}
+}
+
+// returned takes the answers of one frame.
+func (w *writing) returned(cs []copyOf, err error) {
+	frames := make(map[ring.NodeID][]copyOf)
+	w.mu.Lock()
+	w.onWay -= len(cs)
+	for _, c := range cs {
+		if err != nil || c.write.Err != nil {
+			w.failed(c.put, c.leg, frames)
+		} else {
+			p := &w.puts[c.put]
+			p.survivor = causal.Sync(p.survivor, c.write.Survivor)
+			w.acked(c.put, c.leg)
+		}
+		w.settle(c.put)
+	}
+	if w.onWay == 0 && w.patience != nil {
+		w.patience.Stop()
+	}
+	w.mu.Unlock()
+	w.send(frames)
+}
+
+func (w *writing) acked(i, leg int) {
+	p := &w.puts[i]
+	if l := p.Legs()[leg]; l.For.IsZero() {
+		p.written.acks++
+		if p.Ack(leg) {
+			w.c.dues.add(due{kind: dueCancel, target: l.Node, key: p.own.Key, seen: p.delta.Seen}, &w.c.Counters)
+		}
+		return
+	}
+	p.Ack(leg)
+}
+
+func (w *writing) failed(i, leg int, frames map[ring.NodeID][]copyOf) {
+	next, owed := w.puts[i].Fail(leg)
+	if next >= 0 {
+		w.add(i, next, frames)
+	}
+	if !owed.IsZero() {
+		w.owe(i, owed)
+	}
+}
+
+// owe keeps a hint for a primary that nobody else keeps one for: the key alone if this node is a primary itself, for
+// then it can read the data back; else the data.
+func (w *writing) owe(i int, target ring.NodeID) {
+	p := &w.puts[i]
+	d := due{kind: dueMarker, target: target, key: p.own.Key, seen: p.delta.Seen}
+	if !p.own.For.IsZero() {
+		d = due{kind: dueData, target: target, key: p.own.Key, state: p.delta}
+	}
+	w.c.dues.add(d, &w.c.Counters)
+}
+
+// slow lets somebody keep a copy for the primaries that take too long.
+func (w *writing) slow() {
+	frames := make(map[ring.NodeID][]copyOf)
+	w.mu.Lock()
+	for i := range w.puts {
+		if !w.puts[i].stored {
+			continue
+		}
+		next, owed := w.puts[i].Slow()
+		for _, leg := range next {
+			w.add(i, leg, frames)
+		}
+		for _, target := range owed {
+			w.owe(i, target)
+		}
+	}
+	w.mu.Unlock()
+	w.send(frames)
+}
+
+// settle reports a put once enough nodes hold it, or once they cannot.
+func (w *writing) settle(i int) {
+	p := &w.puts[i]
+	switch {
+	case p.decided:
+	case p.Enough():
+		w.decide(i)
+	case p.Hopeless():
+		p.err = maybe("put", p.w, p.Acks())
+		w.decide(i)
+	}
+}
+
+func (w *writing) decide(i int) {
+	p := &w.puts[i]
+	p.decided = true
+	w.report(i, &p.written)
+}
+
+// coordinate carries out writes on this node, one of whose roles for each key is primary or fallback, and reports each
+// once, by the deadline or a little later. report must not block.
+func (c *Coordinator) coordinate(view *View, ops []*request.Op, deadline time.Time, report func(int, request.Result)) {
+	var direct []int
+	rounds := c.queues.begin()
+	for i, op := range ops {
+		switch {
+		case len(op.Value) > request.ValueBytesMax || len(op.Key.Name) > request.KeyBytesMax:
+			report(i, request.Result{Err: request.ErrTooBig})
+		case op.Verb == request.Modify || op.Verb == request.Delete:
+			rounds.add(waiting{op: op, deadline: deadline, report: func(r request.Result) { report(i, r) }})
+		default:
+			direct = append(direct, i)
+		}
+	}
+	rounds.run(c, view)
+	if len(direct) > 0 {
+		c.writeDirect(view, ops, direct, deadline, report)
+	}
+}
+
+// writeDirect carries out writes that need no read first.
+func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, deadline time.Time, report func(int, request.Result)) {
+	began := time.Now()
+	intents := make([]intent, len(direct))
+	for j, i := range direct {
+		op := ops[i]
+		intents[j] = intent{key: op.Key, w: op.W, m: c.minting(op)}
+	}
+	left := len(direct)
+	c.startWrite(view, intents, deadline, func(j int, out *written) {
+		if left--; left == 0 {
+			c.observe("write", began)
+		}
+		i, m := direct[j], intents[j].m
+		if out.err != nil {
+			report(i, request.Result{Err: out.err})
+			return
+		}
+		r := m.results[0]
+		r.Acks = out.acks
+		if ops[i].Verb == request.Put && len(out.survivor.Siblings) > 0 {
+			survivor := out.survivor
+			c.wg.Go(func() { c.foldIn(intents[j], survivor, deadline, func(r request.Result) { report(i, r) }) })
+			return
+		}
+		report(i, r)
+	})
+}
+
+func (c *Coordinator) minting(ops ...*request.Op) *minting {
+	return &minting{ops: ops, now: c.Now().UnixMilli(), settled: c.Settlement.Settled}
+}
+
+// foldIn writes a Put once more, over the values elsewhere that outstamp it: a GET after the acknowledgement must not
+// answer one of them.
+func (c *Coordinator) foldIn(in intent, survivor causal.State, deadline time.Time, report func(request.Result)) {
+	c.Counters.Folds.Add(1)
+	again := c.minting(in.m.ops...)
+	again.fold, again.read = true, survivor
+	in.m = again
+	c.startWrite(c.view.Load(), []intent{in}, deadline, func(_ int, out *written) {
+		if out.err != nil {
+			// The first write reached W: it is written, though something outstamps it.
+			out.err = maybe("put", 1, out.acks)
+			report(request.Result{Err: out.err})
+			return
+		}
+		r := again.results[0]
+		r.Acks = out.acks
+		report(r)
+	})
+}
+
+// frees reports whether the write only removes: it may use the disk's reserve.
+func (m *minting) frees() bool {
+	for _, op := range m.ops {
+		if op.Verb != request.Delete && op.Verb != request.DeleteSeen {
+			return false
+		}
+	}
+	return true
+}
+
+// ServeReads answers another node's reads from the own store, refusing keys of which this node is no replica.
+func (c *Coordinator) ServeReads(layout uint64, reads []*request.Read) {
+	view := c.view.Load()
+	mine := make([]*request.Read, 0, len(reads))
+	for _, r := range reads {
+		if r.Err = c.serves(view, &r.Key, r.Role, layout); r.Err == nil {
+			mine = append(mine, r)
+		}
+	}
+	if len(mine) > 0 {
+		c.Store.Read(mine)
+	}
+}
+
+// ServeWrites applies other nodes' copies in one commit, refusing keys of which this node is no replica. An error is
+// that of the commit.
+func (c *Coordinator) ServeWrites(ctx context.Context, layout uint64, writes []*request.Write) error {
+	view := c.view.Load()
+	mine := make([]*request.Write, 0, len(writes))
+	for _, w := range writes {
+		if w.Err = c.serves(view, &w.Key, w.Role, layout); w.Err == nil {
+			mine = append(mine, w)
+		}
+	}
+	if len(mine) == 0 {
+		return nil
+	}
+	return c.Store.Write(ctx, mine)
+}
+
+// ServeCoordinate carries out another node's operations and answers in place, by the context's deadline.
+func (c *Coordinator) ServeCoordinate(ctx context.Context, layout uint64, n request.Notice, ops []*request.Op) {
+	c.Settlement.Hear(n)
+	view := c.view.Load()
+	deadline := c.deadline(ctx)
+	b := newBatch(c, view, ops, deadline)
+	own := make([]int, 0, len(ops))
+	for i, op := range ops {
+		err := c.serves(view, &op.Key, request.RoleCoordinator, layout)
+		if err == nil && (!op.Verb.Writes() || op.Stamp.IsZero()) {
+			err = request.ErrNotOwner
+		}
+		if err != nil {
+			b.answer(i, request.Result{Err: err})
+			continue
+		}
+		own = append(own, i)
+	}
+	if len(own) > 0 {
+		b.coordinate(own)
+	}
+	b.wait(ctx)
+}
+
+// serves checks the role that another node asked for, and fills in the key's partition.
+func (c *Coordinator) serves(view *View, key *request.Key, role request.Role, layout uint64) error {
+	if c.closed.Load() {
+		return request.ErrClosed
+	}
+	if !view.Formed() || layout < view.Version {
+		return request.ErrNotOwner
+	}
+	key.Partition = view.Partition(key.Name)
+	pl := view.Place(key.Partition)
+	primary := pl.IsPrimary(view.Self)
+	switch role {
+	case request.RolePrimary:
+		if primary {
+			return nil
+		}
+	case request.RoleFallback:
+		if !primary && pl.isFallback(view.Self) {
+			return nil
+		}
+	case request.RoleCoordinator:
+		if primary || pl.isFallback(view.Self) {
+			return nil
+		}
+	}
+	return request.ErrNotOwner
+}
+
+var errNotFormed = errors.New("coordinator: the ring is not formed")
+
+// Holders asks every primary of a key, and returns how many hold everything that seen covers. It answers Redis's WAIT.
+func (c *Coordinator) Holders(ctx context.Context, key request.Key, seen causal.Context) (int, error) {
+	view := c.view.Load()
+	if !view.Formed() {
+		return 0, errNotFormed
+	}
+	key.Partition = view.Partition(key.Name)
+	pl := view.Place(key.Partition)
+	answers := make(chan bool, len(pl.Primaries))
+	for i, id := range pl.Primaries {
+		c.holds(view, id, pl.Up[i], key, seen, c.deadline(ctx), answers)
+	}
+	n := 0
+	for range pl.Primaries {
+		select {
+		case yes := <-answers:
+			if yes {
+				n++
+			}
+		case <-ctx.Done():
+			return n, nil
+		}
+	}
+	return n, nil
+}
+
+func (c *Coordinator) holds(view *View, id ring.NodeID, up bool, key request.Key, seen causal.Context, deadline time.Time, answers chan<- bool) {
+	reads := []*request.Read{{Key: key}}
+	switch {
+	case id == view.Self:
+		c.Store.Read(reads)
+		answers <- reads[0].Err == nil && reads[0].State.Seen.Covers(seen)
+	case !up:
+		answers <- false
+	default:
+		c.Peers.Read(id, reads, view.Version, deadline, func(err error) {
+			answers <- err == nil && reads[0].Err == nil && reads[0].State.Seen.Covers(seen)
+		})
+	}
+}
