@@ -1,0 +1,328 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// HandoffItem is the state of one key on its way to a node that misses part of it. The receiver syncs it.
+type HandoffItem struct {
+	Key   request.Key
+	State causal.State
+}
+
+// Outcome is what became of one item.
+type Outcome uint8
+
+// The outcomes.
+const (
+	OutcomeRefused Outcome = iota // not stored; the sender keeps its hint
+	OutcomeStored                 // durably synced, or known before
+)
+
+// Handoff is what delivering hints needs from the node around the store.
+type Handoff struct {
+	// Up reports whether the node is worth trying.
+	Up func(ring.NodeID) bool
+	// Deliver sends the items, and returns what became of each, in order. What it calls stored is durable at the target.
+	Deliver func(ctx context.Context, target ring.NodeID, items []HandoffItem) ([]Outcome, error)
+	// Successor returns who takes what is owed to the node: mostly itself. nil: always itself.
+	Successor func(ring.NodeID) ring.NodeID
+}
+
+// StartHandoff delivers hints, each second and when poked, until Close: to each target that is up, oldest first, a
+// bounded batch at a time, independent of traffic. A hint goes only when it was delivered and has not changed since. It
+// is called once.
+func (s *Store) StartHandoff(h Handoff) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.gate.leave()
+	if h.Successor == nil {
+		h.Successor = func(id ring.NodeID) ring.NodeID { return id }
+	}
+	s.wg.Go(func() { s.handoff(s.ctx, h) })
+	return nil
+}
+
+// PokeHandoff makes the delivery look for work now, as when a node came up.
+func (s *Store) PokeHandoff() {
+	select {
+	case s.poked <- struct{}{}:
+	default: // poked already
+	}
+}
+
+func (s *Store) handoff(ctx context.Context, h Handoff) {
+	tick := time.NewTicker(handoffEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-s.poked:
+		}
+		for _, target := range s.hints.pending() {
+			if h.Up(h.Successor(target)) && s.hints.begin(target) {
+				s.wg.Go(func() { s.pay(ctx, h, target) })
+			}
+		}
+	}
+}
+
+// pay delivers what is owed to the target until nothing is, or something fails; the next tick goes on.
+func (s *Store) pay(ctx context.Context, h Handoff, target ring.NodeID) {
+	defer s.hints.end(target)
+	err := s.payHints(ctx, h, target)
+	for _, p := range s.hints.owing(target) {
+		if err == nil {
+			err = s.payMark(ctx, h, target, p)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		s.events.deliveriesFailed.Add(1)
+		s.log.Info("hints wait", "target", target, "err", err)
+	}
+}
+
+// parcel is one batch of hints.
+type parcel struct {
+	items []HandoffItem
+	hints [][]byte // as they were read
+	bytes int
+	last  []byte // queue key of the last that was looked at; nil: none is left
+}
+
+func (p *parcel) full() bool { return len(p.items) >= HandoffItemsMax || p.bytes >= HandoffBytesMax }
+
+// payHints delivers each hint that is there now once: one that is refused does not hold up those behind it.
+func (s *Store) payHints(ctx context.Context, h Handoff, target ring.NodeID) error {
+	after := appendTarget(nil, prefixQueue, target)
+	for range HandoffRoundsMax {
+		p, err := s.parcel(ctx, target, after)
+		if err != nil || p.last == nil {
+			return err
+		}
+		if after = append(p.last, 0); len(p.items) == 0 {
+			continue
+		}
+		outcomes, err := deliver(ctx, h, target, p.items)
+		if err != nil {
+			return err
+		}
+		if err := s.dropDelivered(target, p, outcomes); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deliver sends the items to whoever succeeds the target.
+func deliver(ctx context.Context, h Handoff, target ring.NodeID, items []HandoffItem) ([]Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
+	defer cancel()
+	outcomes, err := h.Deliver(ctx, h.Successor(target), items)
+	if err == nil && len(outcomes) != len(items) {
+		err = fmt.Errorf("replica: %d outcomes for %d hints", len(outcomes), len(items))
+	}
+	return outcomes, err
+}
+
+// parcel reads the next hints of the target's queue. The state of a marker is read after the marker, so that it holds
+// all that the marker stands for.
+func (s *Store) parcel(ctx context.Context, target ring.NodeID, after []byte) (*parcel, error) {
+	p := &parcel{}
+	keys, err := s.queued(ctx, target, after)
+	if err != nil {
+		return nil, err
+	}
+	for _, key := range keys {
+		if p.full() {
+			break
+		}
+		p.last = key
+		_, _, k, ok := splitQueueKey(key)
+		if !ok {
+			return nil, fmt.Errorf("replica: hint queue: %w", request.ErrCorrupt)
+		}
+		if err := s.pack(p, target, k); err != nil {
+			s.log.Error("cannot read a hint", "target", target, "partition", k.Partition, "err", err)
+		}
+	}
+	return p, nil
+}
+
+// queued returns copies of the next keys of the queue.
+func (s *Store) queued(ctx context.Context, target ring.NodeID, after []byte) (keys [][]byte, err error) {
+	bounds := &pebble.IterOptions{LowerBound: after, UpperBound: prefixEnd(appendTarget(nil, prefixQueue, target))}
+	it, err := s.db.NewIterWithContext(ctx, bounds)
+	if err != nil {
+		return nil, readError(err)
+	}
+	for ok := it.First(); ok && len(keys) < HandoffItemsMax; ok = it.Next() {
+		keys = append(keys, bytes.Clone(it.Key()))
+	}
+	return keys, it.Close()
+}
+
+func (s *Store) pack(p *parcel, target ring.NodeID, k request.Key) error {
+	b, err := s.get(appendHintKey(nil, target, k))
+	if err != nil || b == nil {
+		return err // nil: cancelled meanwhile
+	}
+	h, err := decodeHint(b)
+	if err != nil {
+		return err
+	}
+	state := h.state
+	if h.kind == hintMarker {
+		own, err := s.get(appendDataKey(nil, k))
+		if err != nil {
+			return err
+		}
+		if own == nil {
+			return fmt.Errorf("replica: a marker without its row: %w", request.ErrCorrupt)
+		}
+		r, err := decodeRow(own)
+		if err != nil {
+			return err
+		}
+		state = r.state
+	}
+	p.items = append(p.items, HandoffItem{k, state})
+	p.hints = append(p.hints, b)
+	p.bytes += stateBytes(state)
+	return nil
+}
+
+func stateBytes(state causal.State) (n int) {
+	for _, x := range state.Siblings {
+		n += len(x.Value)
+	}
+	return n
+}
+
+// dropDelivered removes the hints that were stored and are still what was read.
+func (s *Store) dropDelivered(target ring.NodeID, p *parcel, outcomes []Outcome) error {
+	var keys []request.Key
+	var read [][]byte
+	for i, o := range outcomes {
+		if o == OutcomeStored {
+			keys, read = append(keys, p.items[i].Key), append(read, p.hints[i])
+		}
+	}
+	n, err := s.dropHints(target, keys, func(i int, h *heldHint) bool { return bytes.Equal(h.encoded, read[i]) })
+	s.events.hintsDelivered.Add(uint64(n))
+	return err
+}
+
+var errRefused = errors.New("replica: the target refused part of a partition that is owed")
+
+// payMark sends the target all that the place holds, a bounded batch at a time; it goes on where it stopped, over a
+// restart too. What is owed while it runs is paid by the next scan.
+func (s *Store) payMark(ctx context.Context, h Handoff, target ring.NodeID, p place) error {
+	generation, from, err := s.beginPayment(target, p)
+	if err != nil {
+		return err
+	}
+	for {
+		entries, next, err := s.scan(ctx, p, from, HandoffItemsMax, HandoffBytesMax)
+		if err != nil {
+			return err
+		}
+		if err := s.deliverEntries(ctx, h, target, p, entries); err != nil {
+			return err
+		}
+		if next == nil {
+			return s.endPayment(target, p, generation)
+		}
+		from = next
+		value := append(binary.BigEndian.AppendUint64(nil, generation), from...)
+		if err := s.checkCommit(s.db.Set(resumeKey(target, p), value, pebble.NoSync)); err != nil {
+			return err
+		}
+	}
+}
+
+// beginPayment returns where the payment of a mark stopped, or begins one: from then on, what is owed is of the next
+// generation, and all that was owed before can be read.
+func (s *Store) beginPayment(target ring.NodeID, p place) (generation uint64, from []byte, err error) {
+	b, err := s.get(resumeKey(target, p))
+	if err != nil {
+		return 0, nil, err
+	}
+	if len(b) >= 8 {
+		return binary.BigEndian.Uint64(b), b[8:], nil
+	}
+	generation = s.hints.nextGeneration(target, p)
+	s.locks.barrier()
+	return generation, nil, nil
+}
+
+func (s *Store) deliverEntries(ctx context.Context, h Handoff, target ring.NodeID, p place, entries []Entry) error {
+	if len(entries) == 0 {
+		return nil
+	}
+	items := make([]HandoffItem, len(entries))
+	for i, e := range entries {
+		items[i] = HandoffItem{request.Key{Space: p.space, Partition: p.partition, Name: e.Key}, e.State}
+	}
+	outcomes, err := deliver(ctx, h, target, items)
+	if err != nil {
+		return err
+	}
+	for _, o := range outcomes {
+		if o != OutcomeStored {
+			return errRefused
+		}
+	}
+	return nil
+}
+
+func (s *Store) endPayment(target ring.NodeID, p place, generation uint64) error {
+	b := s.db.NewBatch()
+	defer s.closeQuietly(b)
+	err := errors.Join(b.Delete(resumeKey(target, p), nil),
+		b.DeleteRange(appendMarkKey(nil, target, p, 0), appendMarkKey(nil, target, p, generation+1), nil))
+	if err != nil {
+		return err
+	}
+	if err := s.checkCommit(b.Commit(pebble.NoSync)); err != nil {
+		return err
+	}
+	s.markDirty()
+	s.hints.paid(target, p, generation)
+	return nil
+}
+
+// AcceptHandoff syncs what another node delivers, and returns what became of each item, in order, after an fsync. It may
+// use the disk's reserve. An error is that of all items, and nothing is to be taken as stored.
+func (s *Store) AcceptHandoff(ctx context.Context, items []HandoffItem) ([]Outcome, error) {
+	writes := make([]*request.Write, len(items))
+	for i, item := range items {
+		writes[i] = &request.Write{Key: item.Key, Delta: item.State, Reserve: true}
+	}
+	if err := s.Write(ctx, writes); err != nil {
+		return nil, err
+	}
+	if err := s.Durable(ctx); err != nil {
+		return nil, err
+	}
+	outcomes := make([]Outcome, len(items))
+	for i, el := range writes {
+		if el.Err == nil {
+			outcomes[i] = OutcomeStored
+		}
+	}
+	return outcomes, nil
+}

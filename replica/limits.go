@@ -1,0 +1,48 @@
+package replica
+
+import "time"
+
+// The caps of the store. Those of one request (key, value, siblings) are package request's.
+const (
+	StateBytesMax     = 64 << 20 // encoded bytes of one key's state; a local mint beyond is refused
+	ActorLease        = 64 << 10 // numbers of the actor sequence fsynced at once
+	MetaNameBytesMax  = 64       // bytes of the name of a meta document
+	MetaValueBytesMax = 64 << 20 // bytes of a meta document
+
+	HintBytesDefault  = 1 << 30   // bytes of data hints, over all targets
+	MarkersPerTarget  = 256 << 10 // marker hints of one target; beyond, whole partitions are marked
+	HandoffItemsMax   = 256       // hints in one delivery
+	HandoffBytesMax   = 1 << 20   // bytes of values in one delivery, one item excepted
+	HandoffRoundsMax  = 1 << 20   // deliveries of one drain before it waits for the next tick
+	HandoffTargetsMax = 8         // targets delivered to at once
+
+	ScanRowsMax    = 1024    // rows of one Scan
+	ScanBytesMax   = 4 << 20 // bytes of one Scan, one row excepted
+	SweepRowsMax   = 256     // expiry rows handled by one batch of the sweeper
+	lockShards     = 1024    // mutexes that the keys share
+	keyScratchSize = 128     // bytes first reserved for a key being built
+	scratchKeepMax = 1 << 20 // bytes of a scratch buffer that is kept for reuse
+
+	MemoryBytesDefault = 512 << 20 // block cache and memtables
+	MemoryBytesMin     = 8 << 20   // less is taken as this
+	memtableBytesMax   = 64 << 20  // bytes of one memtable
+	memtablesMax       = 4         // memtables before writes stall
+	openFilesMax       = 1024      // table files kept open
+
+	ReserveBytesMin = 64 << 20 // least free disk space that is kept for deletes and handoff
+	ReserveBytesMax = 1 << 30  // most, unless configured
+	reservePercent  = 5        // of the disk
+)
+
+// The periods of the background work.
+const (
+	syncEvery       = time.Second      // real fsync of the log at SyncOS and SyncNone
+	spaceEvery      = time.Second      // look at the free disk space
+	leaseEvery      = time.Second      // look whether the clock's lease runs out
+	clockLease      = 5 * time.Second  // how far ahead the clock's high-water mark is leased
+	clockLeaseLow   = 2 * time.Second  // remaining lease at which it is extended
+	sweepEvery      = time.Second      // look for expired siblings
+	handoffEvery    = time.Second      // look for hints to deliver, independent of traffic
+	deliverTimeout  = 30 * time.Second // one delivery
+	DriftMaxDefault = 5 * time.Second  // clock drift between nodes that is expected
+)

@@ -1,0 +1,217 @@
+package peer
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// The versions of the protocol that this package speaks. Peers use the highest that both know.
+const (
+	VersionMin = 1
+	VersionMax = 1
+)
+
+// magic begins the payload of a hello.
+const magic = "HOLDFAST"
+
+// class is what a connection is for.
+type class uint8
+
+const (
+	small class = iota
+	bulk
+	classes
+)
+
+func (c class) String() string { return [...]string{"small", "bulk"}[c] }
+
+// hello is what each side says of itself first. The accepter's is the answer to the dialer's.
+type hello struct {
+	versionMin, versionMax uint8
+	class                  class
+	cluster                ring.NodeID
+	q                      int
+	node                   ring.NodeID
+	to                     ring.NodeID   // whom the dialer means; in the answer, the dialer
+	boot                   uint64        // the boot bits
+	clock                  time.Duration // the speaker's monotonic clock
+	name                   string
+	auth                   []byte // room for proving the knowledge of a secret; empty in version 1, and not looked at
+}
+
+// refusal is why a hello was not accepted.
+type refusal uint8
+
+const (
+	refusedCluster refusal = iota + 1
+	refusedPartitions
+	refusedVersion
+	refusedNode
+)
+
+// ErrRefused: the peer and this node cannot work together. It stays so until an operator acts.
+var ErrRefused = errors.New("peer refused")
+
+func (r refusal) Error() string {
+	switch r {
+	case refusedCluster:
+		return "it belongs to another cluster"
+	case refusedPartitions:
+		return "its cluster has another number of partitions"
+	case refusedVersion:
+		return "no protocol version in common"
+	case refusedNode:
+		return "another node answers at its address"
+	}
+	return "reason unknown to this version"
+}
+
+// Is makes every refusal an ErrRefused.
+func (r refusal) Is(target error) bool { return target == ErrRefused }
+
+// judge compares what the other side says with what we say of ourselves. It returns the version to speak, or a refusal.
+func judge(ours, theirs hello) (version uint8, err error) {
+	version = min(ours.versionMax, theirs.versionMax)
+	switch {
+	case theirs.cluster != ours.cluster:
+		return 0, refusedCluster
+	case theirs.q != ours.q:
+		return 0, refusedPartitions
+	case version < max(ours.versionMin, theirs.versionMin):
+		return 0, refusedVersion
+	case theirs.to != ours.node || theirs.node == ours.node:
+		return 0, refusedNode
+	}
+	return version, nil
+}
+
+func (h hello) appendPayload(dst []byte) []byte {
+	dst = append(dst, magic...)
+	dst = append(dst, h.versionMin, h.versionMax, uint8(h.class))
+	dst = append(dst, h.cluster[:]...)
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(h.q))
+	dst = append(dst, h.node[:]...)
+	dst = append(dst, h.to[:]...)
+	dst = binary.LittleEndian.AppendUint64(dst, h.boot)
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(h.clock))
+	dst = append(dst, uint8(len(h.name)))
+	dst = append(dst, h.name...)
+	dst = binary.LittleEndian.AppendUint16(dst, uint16(len(h.auth)))
+	return append(dst, h.auth...)
+}
+
+// helloFixedBytes is the part of a hello before its name.
+const helloFixedBytes = len(magic) + 3 + 16 + 4 + 16 + 16 + 8 + 8
+
+// parseHello decodes a hello. Bytes after what this version knows are left alone, so that a later one can say more.
+func parseHello(b []byte) (h hello, err error) {
+	if len(b) < helloFixedBytes+1 || string(b[:len(magic)]) != magic {
+		return hello{}, errProtocol
+	}
+	b = b[len(magic):]
+	h.versionMin, h.versionMax, h.class = b[0], b[1], class(b[2])
+	b = b[3+copy(h.cluster[:], b[3:]):]
+	h.q = int(binary.LittleEndian.Uint32(b))
+	b = b[4+copy(h.node[:], b[4:]):]
+	b = b[copy(h.to[:], b):]
+	h.boot = binary.LittleEndian.Uint64(b)
+	h.clock = time.Duration(binary.LittleEndian.Uint64(b[8:]))
+	return h.parseTail(b[16:])
+}
+
+// parseTail decodes the name and the proof; b holds at least one byte.
+func (h hello) parseTail(b []byte) (hello, error) {
+	name := int(b[0])
+	if len(b) < 1+name+2 || h.versionMin > h.versionMax || h.class >= classes {
+		return hello{}, errProtocol
+	}
+	h.name = string(b[1 : 1+name])
+	b = b[1+name:]
+	auth := int(binary.LittleEndian.Uint16(b))
+	if auth > AuthBytesMax || len(b) < 2+auth {
+		return hello{}, errProtocol
+	}
+	h.auth = append([]byte(nil), b[2:2+auth]...)
+	return h, nil
+}
+
+// greet is the dialer's side of the hello: it speaks first, and returns what the accepter says of itself and a look at
+// its clock. A refusal by either side is an ErrRefused.
+func greet(conn net.Conn, ours hello, now func() time.Duration) (theirs hello, look sample, err error) {
+	ours.clock = now()
+	if err := sendHello(conn, frame{kind: kindHello}, ours); err != nil {
+		return hello{}, sample{}, err
+	}
+	f, err := readHello(conn)
+	if err != nil {
+		return hello{}, sample{}, err
+	}
+	if f.kind == kindRefusal|answerOf {
+		return hello{}, sample{}, parseRefusal(f.payload)
+	}
+	theirs, err = parseHello(f.payload)
+	if err != nil || f.kind != kindHello|answerOf {
+		return hello{}, sample{}, errProtocol
+	}
+	if theirs.node != ours.to {
+		return hello{}, sample{}, refusedNode
+	}
+	if _, err := judge(ours, theirs); err != nil {
+		return hello{}, sample{}, err
+	}
+	return theirs, sample{sent: ours.clock, back: now(), theirs: theirs.clock}, nil
+}
+
+// welcome is the accepter's side: it returns what the dialer says of itself, having answered, or a refusal, having said
+// why.
+func welcome(conn net.Conn, ours hello, now func() time.Duration) (hello, error) {
+	f, err := readHello(conn)
+	if err != nil {
+		return hello{}, err
+	}
+	theirs, err := parseHello(f.payload)
+	if err != nil || f.kind != kindHello {
+		return hello{}, errProtocol
+	}
+	_, err = judge(ours, theirs)
+	if reason, ok := err.(refusal); ok {
+		return theirs, errors.Join(reason, sendHello(conn, frame{kind: kindRefusal | answerOf}, raw{uint8(reason)}))
+	}
+	ours.to, ours.class, ours.clock = theirs.node, theirs.class, now()
+	return theirs, sendHello(conn, frame{kind: kindHello | answerOf}, ours)
+}
+
+func parseRefusal(b []byte) error {
+	if len(b) != 1 {
+		return errProtocol
+	}
+	return refusal(b[0])
+}
+
+func sendHello(conn net.Conn, f frame, m message) error {
+	_, err := conn.Write(appendFrame(nil, f, m))
+	return err
+}
+
+// readHello reads one frame of at most HelloBytesMax and no byte beyond it: nothing about its sender is known yet.
+func readHello(conn net.Conn) (frame, error) {
+	head := make([]byte, headerBytes)
+	if _, err := io.ReadFull(conn, head); err != nil {
+		return frame{}, fmt.Errorf("peer: read hello: %w", err)
+	}
+	size, err := frameBytes(head, HelloBytesMax)
+	if err != nil {
+		return frame{}, err
+	}
+	whole := append(head, make([]byte, size-headerBytes)...)
+	if _, err := io.ReadFull(conn, whole[headerBytes:]); err != nil {
+		return frame{}, fmt.Errorf("peer: read hello: %w", err)
+	}
+	return parseFrame(whole)
+}

@@ -1,0 +1,61 @@
+package peer
+
+import (
+	"time"
+
+	"github.com/holdfastdb/holdfast/request"
+)
+
+// The caps of the wire between nodes. Sizes are bytes.
+const (
+	FrameBytesMax   = 64 << 20 // one frame, its header included; a longer one closes the connection
+	HelloBytesMax   = 4 << 10  // one frame before both sides have said hello
+	ControlBytesMax = 1 << 20  // the payload of a control request or answer
+	ChunkBytesMax   = 4 << 20  // a batch above it travels in several frames, so that others pass between them
+	QueueBytesMax   = 32 << 20 // frames waiting to be written to one connection; a single larger frame may wait alone
+	NameBytesMax    = 255      // a node's name
+	AuthBytesMax    = 1 << 10  // what a later version may prove itself with
+
+	readBufferBytes = 64 << 10 // what one read from the socket can bring; longer frames get a buffer of their own
+	writeBytesMax   = 1 << 20  // one write to the socket; each has writeTimeout
+	keepBytesMax    = 1 << 20  // a write buffer that grew larger is given back once it is empty
+	answerBytesMax  = FrameBytesMax - headerBytes - 4*request.BatchMax - 16
+)
+
+// The caps of what runs at once.
+const (
+	PeersMax         = 1024 // nodes that one node keeps connections to
+	ConnsMax         = 2048 // connections accepted at once; more are closed at once
+	CallsMax         = 8192 // requests in flight on one connection; more are refused unexecuted
+	WaitingMax       = 1024 // requests that wait for a peer's first connection
+	CoordinateMax    = 256  // forwarded batches executing at once for one connection
+	CoordinateAllMax = 2048 // the same for the whole node
+	ControlMax       = 32   // control requests executing at once for one connection
+	GroupMax         = 1024 // reads or writes handed to the handler together, unless one frame alone holds more
+	WriteQueueMax    = 8192 // writes of one connection that wait while a commit is under way
+	refusalsMax      = 256  // peers whose refusals are logged apart
+)
+
+// The times of the wire.
+const (
+	HelloTimeout   = 2 * time.Second        // from the connection to the end of the hello
+	DialTimeout    = time.Second            // for the connection
+	ConnectWait    = 100 * time.Millisecond // how long a request waits for a peer's first connection
+	BackoffMin     = 50 * time.Millisecond  // between two dials
+	BackoffMax     = time.Second            // between two dials
+	PingEvery      = 250 * time.Millisecond // on every connection
+	SuspectAfter   = 400 * time.Millisecond // a ping unanswered for so long makes its peer suspect
+	DeadAfter      = 2 * time.Second        // a ping unanswered for so long closes the connection
+	BulkDeadAfter  = 30 * time.Second       // the same for bulk, where an answer waits for what is before it
+	IdleMax        = 30 * time.Second       // an accepted connection without a byte for so long is closed
+	BeatEvery      = 100 * time.Millisecond // the beat that notices a pause
+	PauseMax       = time.Second            // a beat late by so much means that the process was paused
+	DeadlineMax    = time.Minute            // of any request; a later deadline is brought forward
+	writeTimeout   = 5 * time.Second        // for writeBytesMax
+	refusalEvery   = time.Minute            // between two log lines about one refused peer
+	acceptRetryMin = 5 * time.Millisecond   // after a failed accept, doubling
+	acceptRetryMax = time.Second
+
+	timeoutsMax   = 3  // consecutive requests without an answer that make a peer suspect
+	offsetSamples = 32 // pings among which the quickest tells the offset of the other clock: eight seconds
+)

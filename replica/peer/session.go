@@ -1,0 +1,378 @@
+package peer
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+var errContent = fmt.Errorf("%w: malformed request", request.ErrInternal)
+
+// session is the accepter's end of one connection. Its reader takes all frames that one read from the socket brought,
+// executes them, and has the answers written together.
+type session struct {
+	p      *Peers
+	conn   net.Conn
+	r      *reader
+	w      *writer
+	from   ring.NodeID
+	class  class
+	pauses uint64 // of the beat, when the session began
+	life   context.Context
+	wg     sync.WaitGroup
+	until  time.Duration // the read deadline that is set
+
+	reads    group[*request.Read] // of the reader alone
+	writes   writeQueue
+	coords   chan struct{} // a token for each forwarded batch that executes
+	controls chan struct{} // a token for each control request that executes
+}
+
+// accept takes connections until the listener is closed.
+func (p *Peers) accept() {
+	retry := acceptRetryMin
+	for p.life.Err() == nil {
+		conn, err := p.cfg.Listener.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil { // most likely no file descriptor is left; asking in a loop would not bring one
+			wait(p.life, retry, nil)
+			retry = min(2*retry, acceptRetryMax)
+			continue
+		}
+		retry = acceptRetryMin
+		p.admitConn(conn)
+	}
+}
+
+// admitConn serves a connection if there is room, else closes it.
+func (p *Peers) admitConn(conn net.Conn) {
+	if !p.track(conn) {
+		conn.Close()
+		return
+	}
+	select {
+	case p.admit <- struct{}{}:
+	default:
+		p.untrack(conn)
+		conn.Close()
+		return
+	}
+	p.wg.Go(func() {
+		defer func() { <-p.admit }()
+		defer p.untrack(conn)
+		defer conn.Close()
+		p.guard(func() { p.serve(conn) })
+	})
+}
+
+// serve says hello and serves the connection until it ends.
+func (p *Peers) serve(conn net.Conn) {
+	pauses := p.beat.pauses.Load()
+	if conn.SetDeadline(time.Now().Add(HelloTimeout)) != nil {
+		return
+	}
+	theirs, err := welcome(conn, p.cfg.hello(), p.cfg.Now)
+	if errors.Is(err, ErrRefused) {
+		p.counts.refused.Add(1)
+		p.complain(theirs.node, "accepted", err)
+	}
+	if errors.Is(err, errProtocol) || errors.Is(err, errChecksum) || errors.Is(err, errFrameLength) {
+		p.damaged(err)
+	}
+	if err != nil || conn.SetDeadline(time.Time{}) != nil {
+		return
+	}
+	p.met(theirs.node)
+	newSession(p, conn, theirs, pauses).run()
+}
+
+// met makes the dialers of a node that has just dialed us try at once.
+func (p *Peers) met(id ring.NodeID) {
+	p.mu.RLock()
+	r := p.mu.remotes[id]
+	p.mu.RUnlock()
+	if r != nil && r.link[small].Load() == nil {
+		r.hurry()
+	}
+}
+
+func newSession(p *Peers, conn net.Conn, theirs hello, pauses uint64) *session {
+	s := &session{
+		p: p, conn: conn, from: theirs.node, class: theirs.class, pauses: pauses,
+		r:        newReader(conn, FrameBytesMax),
+		w:        newWriter(conn, func() { p.counts.socketWrites.Add(1) }),
+		coords:   make(chan struct{}, CoordinateMax),
+		controls: make(chan struct{}, ControlMax),
+	}
+	s.writes.wake = make(chan struct{}, 1)
+	return s
+}
+
+// run serves until the connection fails or Close closes it, and waits for all that it started.
+func (s *session) run() {
+	var cancel context.CancelFunc
+	s.life, cancel = context.WithCancel(s.p.life)
+	defer s.wg.Wait()
+	defer s.w.close()
+	defer s.conn.Close()
+	defer cancel()
+	s.wg.Go(func() {
+		s.w.run() // whatever its error, the reader is to end
+		s.conn.Close()
+	})
+	if s.p.cfg.WritesBlock {
+		s.wg.Go(func() { s.p.guard(s.commitWrites); s.conn.Close() })
+	}
+	s.p.guard(func() { s.p.damaged(s.serve()) })
+}
+
+// serve handles what arrives, one read from the socket after the other. It returns nil when the connection ended, and an
+// error when its bytes made no sense.
+func (s *session) serve() error {
+	for {
+		if s.stayAwake() != nil || s.r.fill() != nil || s.p.paused(s.pauses) {
+			return nil
+		}
+		if err := s.takeAll(); err != nil {
+			return err
+		}
+		s.runReads()
+		s.startWrites()
+		s.w.flush()
+	}
+}
+
+// stayAwake moves the read deadline on, now and then: setting it has a price.
+func (s *session) stayAwake() error {
+	now := s.p.cfg.Now()
+	if s.until-now > IdleMax/2 {
+		return nil
+	}
+	s.until = now + IdleMax
+	return s.conn.SetReadDeadline(time.Now().Add(IdleMax))
+}
+
+func (s *session) takeAll() error {
+	for {
+		f, ok, err := s.r.next()
+		if err != nil || !ok {
+			return err
+		}
+		if err := s.take(f); err != nil {
+			return err
+		}
+	}
+}
+
+// take executes a frame, or puts it into a group that is executed together. An error ends the connection.
+func (s *session) take(f frame) error {
+	if f.kind == kindPing {
+		return s.pong(f)
+	}
+	if s.expired(f.deadline) {
+		s.p.counts.expired.Add(1)
+		s.refuse(f, request.ErrExpired)
+		return nil
+	}
+	switch f.kind {
+	case kindRead:
+		s.takeReads(f)
+	case kindWrite:
+		s.takeWrites(f)
+	case kindCoord:
+		s.takeOps(f)
+	case kindControl:
+		s.takeControl(f)
+	case kindHandoff:
+		return s.handoff(f)
+	default:
+		return errProtocol
+	}
+	return nil
+}
+
+func (s *session) expired(deadline time.Duration) bool { return deadline <= s.p.cfg.Now() }
+
+// refuse answers a frame with an error for the whole batch. It waits for room in the queue, and no longer than the
+// connection lasts.
+func (s *session) refuse(f frame, err error) {
+	s.w.addWaiting(frame{kind: f.kind | answerOf, flags: flagError, id: f.id}, raw(request.AppendError(nil, err)))
+}
+
+func (s *session) overload(f frame) {
+	s.p.counts.overloaded.Add(1)
+	s.refuse(f, request.ErrOverloaded)
+}
+
+// malformed answers a frame that is whole and yet makes no sense to this node. The connection goes on: one key that two
+// versions of the code see differently must not part two nodes.
+func (s *session) malformed(f frame) {
+	s.p.counts.malformed.Add(1)
+	s.refuse(f, errContent)
+}
+
+// answer answers a frame; see refuse. An answer too large for a frame was cut by its encoder.
+func (s *session) answer(kind uint8, id uint64, m message) {
+	s.w.addWaiting(frame{kind: kind | answerOf, id: id}, m)
+}
+
+// cutLayout takes the layout version off the front of a payload.
+func cutLayout(b []byte) (layout uint64, rest []byte, ok bool) {
+	if len(b) < 8 {
+		return 0, nil, false
+	}
+	return binary.LittleEndian.Uint64(b), b[8:], true
+}
+
+// pong answers a ping with the time of our clock.
+func (s *session) pong(f frame) error {
+	notice, has, err := parsePing(f.payload)
+	if err != nil {
+		return err
+	}
+	if has {
+		s.p.handler.ServeNotice(s.from, notice)
+	}
+	s.answer(kindPing, f.id, raw(binary.LittleEndian.AppendUint64(nil, uint64(s.p.cfg.Now()))))
+	return nil
+}
+
+// takeReads puts a frame's reads into the group.
+func (s *session) takeReads(f frame) {
+	layout, rest, ok := cutLayout(f.payload)
+	reads, err := request.DecodeReads(nil, rest, s.p.cfg.Q)
+	if !ok || err != nil {
+		s.malformed(f)
+		return
+	}
+	if !s.reads.fits(layout, len(reads)) {
+		s.runReads()
+	}
+	s.reads.add(layout, part[*request.Read]{frame: f, items: reads})
+}
+
+// runReads executes the group of reads and answers each frame.
+func (s *session) runReads() {
+	reads := s.reads.live(s)
+	if len(reads) > 0 {
+		s.p.handler.ServeReads(s.from, s.reads.layout, reads)
+	}
+	for _, part := range s.reads.parts {
+		s.answer(kindRead, part.frame.id, readAnswers(part.items))
+	}
+	s.reads.reset()
+}
+
+// handoff executes a frame of hints that come home, before anything else that the bulk connection brings.
+func (s *session) handoff(f frame) error {
+	if s.class != bulk {
+		return errProtocol
+	}
+	layout, rest, ok := cutLayout(f.payload)
+	writes, err := request.DecodeWrites(nil, rest, s.p.cfg.Q)
+	if !ok || err != nil {
+		s.malformed(f)
+		return nil
+	}
+	ctx, cancel := s.withDeadline(f.deadline)
+	defer cancel()
+	if err := s.p.handler.ServeHandoff(ctx, s.from, layout, writes); err != nil {
+		s.refuse(f, err)
+		return nil
+	}
+	s.answer(kindHandoff, f.id, writeAnswers(writes))
+	return nil
+}
+
+// withDeadline returns a context that ends at a deadline of our monotonic clock, or with the session.
+func (s *session) withDeadline(deadline time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(s.life, deadline-s.p.cfg.Now(), request.ErrExpired)
+}
+
+// takeOps starts a forwarded batch on a goroutine of its own, if there is room.
+func (s *session) takeOps(f frame) {
+	if !tryTake(s.coords) {
+		s.overload(f)
+		return
+	}
+	if !tryTake(s.p.coords) {
+		<-s.coords
+		s.overload(f)
+		return
+	}
+	s.wg.Go(func() {
+		defer func() { <-s.coords; <-s.p.coords }()
+		s.p.guard(func() { s.coordinate(f) })
+	})
+}
+
+func tryTake(tokens chan struct{}) bool {
+	select {
+	case tokens <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+func (s *session) coordinate(f frame) {
+	layout, rest, ok := cutLayout(f.payload)
+	notice, rest, noticeErr := request.DecodeNotice(rest)
+	ops, err := request.DecodeOps(nil, rest, s.p.cfg.Q)
+	if !ok || noticeErr != nil || err != nil {
+		s.malformed(f)
+		s.w.flush()
+		return
+	}
+	if s.p.paused(s.pauses) {
+		return
+	}
+	ctx, cancel := s.withDeadline(f.deadline)
+	defer cancel()
+	s.p.handler.ServeCoordinate(ctx, s.from, layout, notice, ops)
+	s.answer(kindCoord, f.id, opAnswers(ops))
+	s.w.flush()
+}
+
+// takeControl starts a control request on a goroutine of its own, if there is room.
+func (s *session) takeControl(f frame) {
+	if len(f.payload) == 0 || len(f.payload) > 1+ControlBytesMax {
+		s.malformed(f)
+		return
+	}
+	if !tryTake(s.controls) {
+		s.overload(f)
+		return
+	}
+	s.wg.Go(func() {
+		defer func() { <-s.controls }()
+		s.p.guard(func() { s.control(f) })
+	})
+}
+
+func (s *session) control(f frame) {
+	if s.p.paused(s.pauses) {
+		return
+	}
+	ctx, cancel := s.withDeadline(f.deadline)
+	defer cancel()
+	answer, err := s.p.handler.ServeControl(ctx, s.from, f.payload[0], f.payload[1:])
+	if err == nil && len(answer) > ControlBytesMax {
+		err = request.ErrTooBig
+	}
+	if err != nil {
+		s.refuse(f, err)
+	} else {
+		s.answer(kindControl, f.id, raw(answer))
+	}
+	s.w.flush()
+}

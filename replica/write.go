@@ -1,0 +1,423 @@
+package replica
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// Write applies the writes in order and answers each in place: one Pebble commit for all of them, durable as the sync
+// level says when it returns. A key may repeat; later elements see earlier ones. An element that is refused leaves the
+// others alone. Read, decision and write are atomic per key; Mint runs under the key's lock, and once more if the state
+// it was shown turns out to be older than what this node once acknowledged.
+//
+// The error is that of the whole batch, and then also every element's that had none: request.ErrExpired, ErrClosed (not
+// executed), ErrInternal (the commit failed: perhaps executed). Errors of elements: ErrTooManySiblings, ErrTooBig,
+// ErrDiskLow, ErrHintsFull, ErrOverloaded (nothing minted nor written), ErrCorrupt.
+func (s *Store) Write(ctx context.Context, writes []*request.Write) error {
+	minting := 0
+	for _, el := range writes {
+		el.Wrote, el.Survivor, el.Err = false, causal.State{}, nil
+		if el.Mint != nil {
+			minting++
+		}
+	}
+	err := s.write(ctx, writes, minting)
+	if err != nil {
+		failAll(writes, err)
+	}
+	return err
+}
+
+func failAll(writes []*request.Write, err error) {
+	for _, el := range writes {
+		if el.Err == nil {
+			el.Wrote, el.Survivor, el.Err = false, causal.State{}, err
+		}
+	}
+}
+
+func (s *Store) write(ctx context.Context, writes []*request.Write, minting int) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.gate.leave()
+	if ctx.Err() != nil {
+		return request.ErrExpired
+	}
+	// Twice, for an element may have to mint under a second actor (see mint).
+	first, err := s.takeActors(ctx, 2*minting)
+	if err != nil {
+		return err
+	}
+	w := s.writer(len(writes) > 1)
+	defer w.release()
+	w.seq = first
+	for _, el := range writes {
+		w.shards = append(w.shards, shardOf(el.Key))
+	}
+	if err := w.locked(func() { w.each(writes) }, s.writeOptions()); err != nil {
+		return err
+	}
+	return w.wait()
+}
+
+// writeOptions returns what the sync level asks of Pebble. At SyncOS its sync is a write(2); see walFS.
+func (s *Store) writeOptions() *pebble.WriteOptions {
+	if s.cfg.Sync == SyncNone {
+		return pebble.NoSync
+	}
+	return pebble.Sync
+}
+
+// writer collects one batch. It holds what the batch has changed so far, so that a key may repeat.
+type writer struct {
+	s       *Store
+	batch   *pebble.Batch
+	shards  []uint16
+	seq     uint64 // next number reserved for actors
+	many    bool   // more than one element: remember what was changed
+	rows    map[string]*heldRow
+	hints   map[string]*heldHint
+	counts  []placeCounts // to be added when the batch is applied
+	key     []byte
+	value   []byte
+	waiting bool // applied, not waited for
+	settled bool // an element rests on what was written before, which may not be durable yet
+}
+
+type placeCounts struct {
+	place
+	Counts
+}
+
+// heldRow is a row as the batch sees it.
+type heldRow struct {
+	row
+	encoded []byte // the state's bytes; nil: there is no row
+	size    int    // of the stored value
+}
+
+// heldHint is a hint as the batch sees it.
+type heldHint struct {
+	hint
+	encoded []byte // nil: there is none
+}
+
+func (s *Store) writer(many bool) *writer {
+	w, ok := s.pools.writers.Get().(*writer)
+	if !ok {
+		w = &writer{s: s, rows: make(map[string]*heldRow), hints: make(map[string]*heldHint)}
+	}
+	w.batch, w.many = s.db.NewBatch(), many
+	return w
+}
+
+func (w *writer) release() {
+	if w.batch == nil {
+		return
+	}
+	w.s.closeQuietly(w.batch)
+	clear(w.rows)
+	clear(w.hints)
+	w.batch, w.shards, w.counts = nil, w.shards[:0], w.counts[:0]
+	w.waiting, w.settled = false, false
+	if cap(w.value)+cap(w.key) <= scratchKeepMax {
+		w.s.pools.writers.Put(w)
+	}
+}
+
+// locked runs act under the locks of w.shards, and applies the batch to the log's queue and the memtable. It does not
+// wait for the disk, except that Pebble stalls writes when it falls behind.
+func (w *writer) locked(act func(), o *pebble.WriteOptions) error {
+	w.shards = w.s.locks.lock(w.shards)
+	defer w.s.locks.unlock(w.shards)
+	act()
+	return w.apply(o)
+}
+
+func (w *writer) apply(o *pebble.WriteOptions) error {
+	if w.batch.Empty() && w.settled && o.Sync {
+		_ = w.batch.LogData(nil, nil) // to wait behind the write that was there already; fails never
+	}
+	if w.batch.Empty() {
+		return nil
+	}
+	size := w.batch.Len()
+	var err error
+	if w.waiting = o.Sync; o.Sync {
+		err = w.s.db.ApplyNoSyncWait(w.batch, o)
+	} else {
+		err = w.s.db.Apply(w.batch, o)
+	}
+	if err := w.s.checkCommit(err); err != nil {
+		w.batch = nil // the broken log may hold on to it for ever
+		return err
+	}
+	w.s.space.written.Add(uint64(size))
+	w.s.markDirty()
+	for _, c := range w.counts {
+		w.s.tally.at(c.place).add(c.Counts)
+	}
+	return nil
+}
+
+func (s *Store) markDirty() {
+	if !s.dirty.Load() {
+		s.dirty.Store(true)
+	}
+}
+
+// wait waits until the applied batch is in the log.
+func (w *writer) wait() error {
+	if !w.waiting {
+		return nil
+	}
+	w.waiting = false
+	return w.s.checkCommit(w.batch.SyncWait())
+}
+
+func (w *writer) each(writes []*request.Write) {
+	for _, el := range writes {
+		if el.Err = w.one(el); el.Err != nil {
+			el.Wrote, el.Survivor = false, causal.State{}
+		}
+	}
+}
+
+func (w *writer) one(el *request.Write) error {
+	if !w.s.tally.holds(placeOf(el.Key)) {
+		return errNoPlace(el.Key)
+	}
+	if !el.Reserve && w.s.space.low() {
+		w.s.events.diskRefused.Add(1)
+		return request.ErrDiskLow
+	}
+	if !el.For.IsZero() {
+		return w.oneHint(el)
+	}
+	return w.oneRow(el)
+}
+
+// oneRow syncs an element into the key's own row.
+func (w *writer) oneRow(el *request.Write) error {
+	held, err := w.row(el.Key)
+	if err != nil {
+		return err
+	}
+	next, ok, err := w.decide(el, held.row, 0)
+	if err != nil || !ok {
+		return err
+	}
+	if el.Wrote, err = w.putRow(el.Key, held, next, el.Mint != nil); err != nil {
+		return err
+	}
+	el.Survivor = survivors(held.state, el.Delta)
+	for _, target := range el.Owed {
+		if err := w.owe(target, el.Key, el.Delta); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// row returns the key's row as the batch sees it.
+func (w *writer) row(k request.Key) (*heldRow, error) {
+	w.key = appendDataKey(w.key[:0], k)
+	if held, ok := w.rows[string(w.key)]; ok {
+		return held, nil
+	}
+	held := &heldRow{}
+	b, err := w.s.get(w.key)
+	if err != nil {
+		return nil, err
+	}
+	if b != nil {
+		if held.actor, held.encoded, err = splitRow(b); err != nil {
+			return nil, err
+		}
+		if held.state, err = decodeState(held.encoded); err != nil {
+			return nil, err
+		}
+		held.size = len(b)
+	}
+	if w.many {
+		w.rows[string(w.key)] = held
+	}
+	return held, nil
+}
+
+// decide returns what the row becomes, and leaves the delta in the element. ok is false when Mint declined. kind is
+// hintSeq for a hint, else 0. Nothing is changed yet, and a refusal is still possible.
+func (w *writer) decide(el *request.Write, cur row, kind uint64) (next row, ok bool, err error) {
+	next.actor = cur.actor
+	if el.Mint != nil {
+		if next.actor, ok, err = w.mint(el, cur, kind); !ok || err != nil {
+			return next, ok, err
+		}
+	} else if kind == 0 && w.s.boot.lost(el.Delta.Seen, cur.state.Seen, causal.Dot{}) {
+		if err := w.s.stateLost(el.Key); err != nil {
+			return next, false, err
+		}
+	}
+	next.state = causal.Sync(cur.state, el.Delta).Prune(w.s.cfg.Settled)
+	if el.Mint != nil && len(next.state.Siblings) > request.SiblingsMax && len(next.state.Siblings) >= len(cur.state.Siblings) {
+		w.s.events.siblingsRefused.Add(1)
+		el.Delta = causal.State{} // never left this function: its dot is minted again some day
+		return next, false, request.ErrTooManySiblings
+	}
+	return next, true, nil
+}
+
+// mint lets the element decide its delta, and returns the row's local actor afterwards. A delta that has seen more of
+// this node's own dots than the row holds shows that the row is older than what was once acknowledged: its next counter
+// may have been used. It is thrown away, and the element decides once more, under an actor never used before.
+func (w *writer) mint(el *request.Write, cur row, kind uint64) (actor causal.Actor, ok bool, err error) {
+	for range 2 {
+		used := causal.Actor{}
+		actor := func() causal.Actor {
+			used = w.actor(cur.actor, kind)
+			return used
+		}
+		if el.Delta, ok = el.Mint.Mint(cur.state, actor); !ok {
+			el.Delta = causal.State{}
+			return cur.actor, false, nil
+		}
+		top := topDot(el.Delta, used)
+		if kind == 0 && w.s.boot.lost(el.Delta.Seen, cur.state.Seen, top) {
+			el.Delta = causal.State{}
+			if err := w.s.stateLost(el.Key); err != nil {
+				return cur.actor, false, err
+			}
+			continue
+		}
+		if !used.IsZero() && el.Delta.Seen.Max(used) > top.Counter {
+			el.Delta, cur.actor = causal.State{}, causal.Actor{}
+			continue
+		}
+		if !used.IsZero() {
+			return used, true, nil
+		}
+		return cur.actor, true, nil
+	}
+	return cur.actor, false, fmt.Errorf("replica: a new actor's dots were seen before: %w", request.ErrInternal)
+}
+
+// actor returns the one to mint under: the row's own, if it is of the current boot, else a new one.
+func (w *writer) actor(own causal.Actor, kind uint64) causal.Actor {
+	bits := w.s.boot.bits()
+	if own.Boot == bits && !own.IsZero() {
+		return own
+	}
+	w.seq++
+	return causal.Actor{Boot: bits, Seq: (w.seq - 1) | kind}
+}
+
+// topDot returns the actor's highest dot among the siblings, zero if there is none.
+func topDot(delta causal.State, actor causal.Actor) causal.Dot {
+	top := causal.Dot{Actor: actor}
+	for _, x := range delta.Siblings {
+		if x.Dot.Actor == actor {
+			top.Counter = max(top.Counter, x.Dot.Counter)
+		}
+	}
+	return top
+}
+
+// survivors returns the siblings that outstamp everything in the delta, with the context that covers them; zero for a
+// delta without siblings.
+func survivors(stored, delta causal.State) causal.State {
+	if len(delta.Siblings) == 0 {
+		return causal.State{}
+	}
+	newest := delta.Siblings[0].Stamp
+	n := 0
+	for n < len(stored.Siblings) && stored.Siblings[n].Stamp.Compare(newest) > 0 {
+		n++
+	}
+	if n == 0 {
+		return causal.State{}
+	}
+	return causal.State{Seen: stored.Seen, Siblings: stored.Siblings[:n:n]}
+}
+
+// putRow adds the row, its expiries and its counts to the batch, and reports whether the state changed at all. capped
+// refuses a row that grows beyond StateBytesMax.
+func (w *writer) putRow(k request.Key, held *heldRow, next row, capped bool) (changed bool, err error) {
+	w.value = appendRow(w.value[:0], next)
+	_, encoded, err := splitRow(w.value)
+	if err != nil {
+		return false, err
+	}
+	if held.encoded != nil && bytes.Equal(encoded, held.encoded) || held.encoded == nil && next.state.IsZero() {
+		w.settled = true
+		return false, nil
+	}
+	if capped && len(w.value) > StateBytesMax && len(w.value) > held.size {
+		return false, fmt.Errorf("replica: state of %d bytes: %w", len(w.value), request.ErrTooBig)
+	}
+	w.key = appendDataKey(w.key[:0], k)
+	if err := w.batch.Set(w.key, w.value, nil); err != nil {
+		return false, err
+	}
+	w.count(k, held, next.state)
+	if err := w.putExpiries(k, held.state, next.state); err != nil {
+		return false, err
+	}
+	held.row, held.size = next, len(w.value)
+	if held.encoded = encoded; w.many {
+		held.encoded = bytes.Clone(encoded)
+	}
+	return true, nil
+}
+
+func (w *writer) count(k request.Key, held *heldRow, next causal.State) {
+	change := countsOf(len(w.key), len(w.value), len(next.Siblings))
+	if held.encoded != nil {
+		change = change.minus(countsOf(len(w.key), held.size, len(held.state.Siblings)))
+	}
+	w.counts = append(w.counts, placeCounts{placeOf(k), change})
+}
+
+// Owed is a write of a key that a node is known to miss.
+type Owed struct {
+	Target ring.NodeID
+	Key    request.Key
+	Delta  causal.State // what it misses; of a marker only Seen is kept
+}
+
+// AddHints stores a marker hint for each: what misses a primary after the reply. The state must be in the keys' own rows
+// already. As durable as a write.
+func (s *Store) AddHints(ctx context.Context, owed []Owed) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.gate.leave()
+	if ctx.Err() != nil {
+		return request.ErrExpired
+	}
+	w := s.writer(len(owed) > 1)
+	defer w.release()
+	for _, o := range owed {
+		if !s.tally.holds(placeOf(o.Key)) {
+			return errNoPlace(o.Key)
+		}
+		w.shards = append(w.shards, shardOf(o.Key))
+	}
+	var errs []error
+	act := func() {
+		for _, o := range owed {
+			errs = append(errs, w.owe(o.Target, o.Key, o.Delta))
+		}
+	}
+	if err := w.locked(act, s.writeOptions()); err != nil {
+		return err
+	}
+	return errors.Join(errors.Join(errs...), w.wait())
+}
