@@ -7,3 +7,10 @@ const (
 	SiblingsMax   = 64       // concurrent values of one key; a put beyond is refused before minting
 	SpacesMax     = 16       // keyspaces: Redis's default number of databases
 )
+
+// The caps of the wire between nodes.
+const (
+	BatchMax         = 4096 // elements of one batch
+	ErrorTextMax     = 200  // bytes of detail that travel with an error
+	NoticeRetriedMax = 64   // retried stamps of one notice
+)
