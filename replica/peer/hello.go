@@ -31,6 +31,14 @@ const (
 
 func (c class) String() string { return [...]string{"small", "bulk"}[c] }
 
+// writeTimeout is how long the dialer waits for the accepter to take more bytes.
+func (c class) writeTimeout() time.Duration {
+	if c == bulk {
+		return BulkDeadAfter // it reads on when it has executed what it has
+	}
+	return writeTimeout
+}
+
 // hello is what each side says of itself first. The accepter's is the answer to the dialer's.
 type hello struct {
 	versionMin, versionMax uint8

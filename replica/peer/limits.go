@@ -51,7 +51,7 @@ const (
 	BeatEvery      = 100 * time.Millisecond // the beat that notices a pause
 	PauseMax       = time.Second            // a beat late by so much means that the process was paused
 	DeadlineMax    = time.Minute            // of any request; a later deadline is brought forward
-	writeTimeout   = 5 * time.Second        // for writeBytesMax
+	writeTimeout   = 5 * time.Second        // for writeBytesMax; bulk requests have BulkDeadAfter
 	refusalEvery   = time.Minute            // between two log lines about one refused peer
 	acceptRetryMin = 5 * time.Millisecond   // after a failed accept, doubling
 	acceptRetryMax = time.Second

@@ -46,7 +46,7 @@ type link struct {
 func newLink(r *remote, c class, conn net.Conn, look sample, pauses uint64) *link {
 	l := &link{
 		remote: r, class: c, conn: conn, now: r.peers.cfg.Now, pauses: pauses,
-		w:      newWriter(conn, func() { r.peers.counts.socketWrites.Add(1) }),
+		w:      newWriter(conn, c.writeTimeout(), func() { r.peers.counts.socketWrites.Add(1) }),
 		expiry: time.NewTimer(DeadlineMax),
 		ended:  make(chan struct{}),
 	}

@@ -109,7 +109,7 @@ func newSession(p *Peers, conn net.Conn, theirs hello, pauses uint64) *session {
 	s := &session{
 		p: p, conn: conn, from: theirs.node, class: theirs.class, pauses: pauses,
 		r:        newReader(conn, FrameBytesMax),
-		w:        newWriter(conn, func() { p.counts.socketWrites.Add(1) }),
+		w:        newWriter(conn, writeTimeout, func() { p.counts.socketWrites.Add(1) }),
 		coords:   make(chan struct{}, CoordinateMax),
 		controls: make(chan struct{}, ControlMax),
 	}
@@ -178,6 +178,9 @@ func (s *session) take(f frame) error {
 	if f.kind == kindPing {
 		return s.pong(f)
 	}
+	if f.kind < kindRead || f.kind > kindHandoff {
+		return errProtocol
+	}
 	if s.expired(f.deadline) {
 		s.p.counts.expired.Add(1)
 		s.refuse(f, request.ErrExpired)
@@ -194,8 +197,6 @@ func (s *session) take(f frame) error {
 		s.takeControl(f)
 	case kindHandoff:
 		return s.handoff(f)
-	default:
-		return errProtocol
 	}
 	return nil
 }

@@ -11,10 +11,11 @@ import (
 // writer sends frames. Whoever has one appends it to a buffer; one goroutine takes the whole buffer, leaves an empty one
 // in its place, and writes what it took, so that all that gathers during a write leaves with the next.
 type writer struct {
-	conn   net.Conn
-	wake   chan struct{} // capacity 1; full means that the goroutine will look anyway
-	writes func()        // counts a write to the socket
-	mu     struct {
+	conn    net.Conn
+	timeout time.Duration // of one write to the socket
+	wake    chan struct{} // capacity 1; full means that the goroutine will look anyway
+	writes  func()        // counts a write to the socket
+	mu      struct {
 		sync.Mutex
 		out    []byte
 		taken  uint64 // how many buffers the goroutine has taken
@@ -23,8 +24,8 @@ type writer struct {
 	room *sync.Cond // out was taken, or the writer closed
 }
 
-func newWriter(conn net.Conn, writes func()) *writer {
-	w := &writer{conn: conn, wake: make(chan struct{}, 1), writes: writes}
+func newWriter(conn net.Conn, timeout time.Duration, writes func()) *writer {
+	w := &writer{conn: conn, timeout: timeout, wake: make(chan struct{}, 1), writes: writes}
 	w.room = sync.NewCond(&w.mu.Mutex)
 	return w
 }
@@ -143,7 +144,7 @@ func (w *writer) take(spare []byte) (out []byte, closed bool) {
 func (w *writer) write(b []byte) error {
 	for len(b) > 0 {
 		piece := b[:min(len(b), writeBytesMax)]
-		if err := w.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		if err := w.conn.SetWriteDeadline(time.Now().Add(w.timeout)); err != nil {
 			return err
 		}
 		w.writes()
