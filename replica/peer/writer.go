@@ -2,6 +2,7 @@ package peer
 
 import (
 	"net"
+	"runtime"
 	"sync"
 	"time"
 
@@ -108,6 +109,7 @@ func (w *writer) close() {
 func (w *writer) run() error {
 	var spare []byte
 	for range w.wake {
+		runtime.Gosched() // let those who are about to add do so: a write costs more than a turn
 		out, closed := w.take(spare)
 		if closed {
 			return nil
