@@ -1,0 +1,114 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/holdfastdb/holdfast/protocol"
+)
+
+func runStatus(ctx context.Context, p *process, args []string) error {
+	fs := newFlags("status")
+	t := targetFlags(fs)
+	asJSON := fs.Bool("json", false, "")
+	if err := p.parse(fs, args); err != nil {
+		return err
+	}
+	var s protocol.Status
+	if err := t.askObject(ctx, &s, "HOLDFAST", "STATUS", "JSON"); err != nil {
+		return err
+	}
+	if *asJSON {
+		if s.Nodes == nil {
+			s.Nodes = []protocol.NodeStatus{} // programs loop over it
+		}
+		return writeObject(p.stdout, s)
+	}
+	return writeStatus(p.stdout, s)
+}
+
+// writeStatus prints one line a node, and what is wrong in words.
+func writeStatus(w io.Writer, s protocol.Status) error {
+	rows := [][]string{{"NODE", "STATUS", "ALIVE", "KEYS", "BYTES", "HINTS", "SIBLINGS", "UPTIME", "VERSION"}}
+	for _, n := range s.Nodes {
+		row := []string{n.Name, n.Status, "DEAD", "-", "-", "-", "-", "-", cmp.Or(n.Version, "-")}
+		if n.Alive {
+			row = []string{n.Name, n.Status, "yes", fmt.Sprint(n.Keys), readableBytes(n.Bytes), fmt.Sprint(n.Hints),
+				fmt.Sprint(n.Siblings), readableDuration(time.Duration(n.UptimeSeconds) * time.Second), cmp.Or(n.Version, "-")}
+		} else if n.Status == "removed" {
+			row[2] = "-"
+		}
+		rows = append(rows, row)
+	}
+	if err := writeTable(w, rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", verdict(s))
+	return err
+}
+
+// verdict says in words how the cluster is, and what to do where something is wrong.
+func verdict(s protocol.Status) string {
+	var dead, moving []string
+	var members int
+	var hints, siblings int64
+	for _, n := range s.Nodes {
+		hints, siblings = hints+n.Hints, siblings+n.Siblings
+		if n.Status == "removed" {
+			continue
+		}
+		members++
+		if !n.Alive {
+			dead = append(dead, n.Name)
+		} else if n.Status != "active" {
+			moving = append(moving, n.Name+" is "+n.Status)
+		}
+	}
+	lines := []string{aliveLine(members, dead)}
+	if len(moving) > 0 {
+		lines = append(lines, strings.Join(moving, ", "))
+	}
+	if hints > 0 {
+		lines = append(lines, fmt.Sprintf("%d hints wait for delivery: they go out by themselves once their nodes are back", hints))
+	}
+	if siblings > 0 {
+		lines = append(lines, fmt.Sprintf("%d siblings: concurrent values that GETV shows and PUTCTX merges", siblings))
+	}
+	return strings.Join(lines, "\n")
+}
+
+func aliveLine(members int, dead []string) string {
+	if len(dead) == 0 {
+		return fmt.Sprintf("all %d nodes alive", members)
+	}
+	what := "Start it again"
+	if len(dead) > 1 {
+		what = "Start them again"
+	}
+	return fmt.Sprintf("%d of %d nodes dead: %s. %s; only if a disk is lost for good: holdfast remove %s",
+		len(dead), members, strings.Join(dead, ", "), what, dead[0])
+}
+
+// writeTable aligns the columns, without blanks at the lines' ends.
+func writeTable(w io.Writer, rows [][]string) error {
+	var aligned bytes.Buffer
+	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		fmt.Fprintln(table, strings.Join(row, "\t"))
+	}
+	if err := table.Flush(); err != nil {
+		return err
+	}
+	for line := range strings.Lines(aligned.String()) {
+		if _, err := fmt.Fprintln(w, strings.TrimRight(line, " \n")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
