@@ -321,9 +321,6 @@ func (w *writer) reserveHints(el *request.Write, held *heldHint, next row) (grow
 		w.s.events.hintsRefused.Add(1)
 		err = request.ErrHintsFull
 	}
-	if err != nil && el.Mint != nil {
-		el.Delta = causal.State{}
-	}
 	return grow, err
 }
 

@@ -141,17 +141,19 @@ func (b *boot) renew() bool {
 	return true
 }
 
-// lost reports whether seen holds a counter of this node's own that the key's row has not seen, and that was
-// not minted just now (up to top): the row is older than what was once acknowledged. A dot under the previous bits speaks
-// against resuming those.
-func (b *boot) lost(seen, local causal.Context, top causal.Dot) (lost bool) {
+// minted is the dots that a delta adds under an actor: those that follow on what the row has seen.
+type minted struct {
+	actor causal.Actor
+	count uint64
+}
+
+// lost reports whether seen holds a counter of this node's own that the key's row has not seen, and that was not minted
+// just now: the row is older than what was once acknowledged. A dot under the previous bits speaks against resuming those.
+func (b *boot) lost(seen, local causal.Context, just minted) (lost bool) {
 	b.Lock()
 	defer b.Unlock()
 	seen.Each(func(a causal.Actor, n uint64) bool {
-		if a.Boot != b.current.Bits && a.Boot != b.previous.Bits || a.Seq&hintSeq != 0 {
-			return true
-		}
-		if n <= local.Max(a) || a == top.Actor && n <= top.Counter {
+		if a.Boot != b.current.Bits && a.Boot != b.previous.Bits || a.Seq&hintSeq != 0 || !just.beyond(a, n, local) {
 			return true
 		}
 		if a.Boot == b.previous.Bits {
@@ -161,6 +163,15 @@ func (b *boot) lost(seen, local causal.Context, top causal.Dot) (lost bool) {
 		return true
 	})
 	return lost
+}
+
+// beyond reports whether counter n of the actor is one that the row neither has seen nor minted just now.
+func (m minted) beyond(a causal.Actor, n uint64, local causal.Context) bool {
+	known := local.Max(a)
+	if a == m.actor {
+		known += m.count
+	}
+	return n > known
 }
 
 // bootRecord is what is kept of the boot in the directory: format byte, number, bits, spare.

@@ -187,6 +187,9 @@ func (w *writer) each(writes []*request.Write) {
 	for _, el := range writes {
 		if el.Err = w.one(el); el.Err != nil {
 			el.Wrote, el.Survivor = false, causal.State{}
+			if el.Mint != nil {
+				el.Delta = causal.State{} // what was refused never leaves: its dot is minted again some day
+			}
 		}
 	}
 }
@@ -261,7 +264,7 @@ func (w *writer) decide(el *request.Write, cur row, kind uint64) (next row, ok b
 		if next.actor, ok, err = w.mint(el, cur, kind); !ok || err != nil {
 			return next, ok, err
 		}
-	} else if kind == 0 && w.s.boot.lost(el.Delta.Seen, cur.state.Seen, causal.Dot{}) {
+	} else if kind == 0 && w.s.boot.lost(el.Delta.Seen, cur.state.Seen, minted{}) {
 		if err := w.s.stateLost(el.Key); err != nil {
 			return next, false, err
 		}
@@ -269,7 +272,6 @@ func (w *writer) decide(el *request.Write, cur row, kind uint64) (next row, ok b
 	next.state = causal.Sync(cur.state, el.Delta).Prune(w.s.cfg.Settled)
 	if el.Mint != nil && len(next.state.Siblings) > request.SiblingsMax && len(next.state.Siblings) >= len(cur.state.Siblings) {
 		w.s.events.siblingsRefused.Add(1)
-		el.Delta = causal.State{} // never left this function: its dot is minted again some day
 		return next, false, request.ErrTooManySiblings
 	}
 	return next, true, nil
@@ -289,15 +291,15 @@ func (w *writer) mint(el *request.Write, cur row, kind uint64) (actor causal.Act
 			el.Delta = causal.State{}
 			return cur.actor, false, nil
 		}
-		top := topDot(el.Delta, used)
-		if kind == 0 && w.s.boot.lost(el.Delta.Seen, cur.state.Seen, top) {
+		just := mintedBy(used, el.Delta)
+		if kind == 0 && w.s.boot.lost(el.Delta.Seen, cur.state.Seen, just) {
 			el.Delta = causal.State{}
 			if err := w.s.stateLost(el.Key); err != nil {
 				return cur.actor, false, err
 			}
 			continue
 		}
-		if !used.IsZero() && el.Delta.Seen.Max(used) > top.Counter {
+		if just.beyond(used, el.Delta.Seen.Max(used), cur.state.Seen) {
 			el.Delta, cur.actor = causal.State{}, causal.Actor{}
 			continue
 		}
@@ -319,15 +321,14 @@ func (w *writer) actor(own causal.Actor, kind uint64) causal.Actor {
 	return causal.Actor{Boot: bits, Seq: (w.seq - 1) | kind}
 }
 
-// topDot returns the actor's highest dot among the siblings, zero if there is none.
-func topDot(delta causal.State, actor causal.Actor) causal.Dot {
-	top := causal.Dot{Actor: actor}
+func mintedBy(actor causal.Actor, delta causal.State) minted {
+	m := minted{actor: actor}
 	for _, x := range delta.Siblings {
 		if x.Dot.Actor == actor {
-			top.Counter = max(top.Counter, x.Dot.Counter)
+			m.count++
 		}
 	}
-	return top
+	return m
 }
 
 // survivors returns the siblings that outstamp everything in the delta, with the context that covers them; zero for a

@@ -1,0 +1,388 @@
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+var targetA, targetB = ring.NodeID{0xaa}, ring.NodeID{0xbb}
+
+func owing(el *request.Write, targets ...ring.NodeID) *request.Write {
+	el.Owed = targets
+	return el
+}
+
+func standingIn(el *request.Write, target ring.NodeID) *request.Write {
+	el.For = target
+	return el
+}
+
+func wantHints(t testing.TB, s *Store, markers, data, marks int) {
+	t.Helper()
+	if st := s.HintStats(); st.Markers != markers || st.Data != data || st.Marks != marks {
+		t.Fatalf("%d markers, %d data, %d marks; want %d, %d, %d", st.Markers, st.Data, st.Marks, markers, data, marks)
+	}
+}
+
+func TestFallbackKeepsDataHints(t *testing.T) {
+	s := openMem(t)
+	one := standingIn(setter(s, "k", "1"), targetA)
+	write(t, s, one, standingIn(blind(s, "k", "2"), targetA), standingIn(setter(s, "other", "x"), targetB))
+	wantHints(t, s, 0, 3-1, 0)
+	wantValues(t, read(t, s, "k"), "2", "1")
+	if s.Total().Rows != 0 {
+		t.Fatal("a hint became a row")
+	}
+	write(t, s, setter(s, "k", "own"))
+	wantValues(t, read(t, s, "k"), "own", "2", "1")
+	r := &request.Read{Key: keyOf("k"), Compare: true, Digest: read(t, s, "k").Digest()}
+	if s.Read([]*request.Read{r}); !r.Same {
+		t.Fatal("the digest is not that of row and hints")
+	}
+	bytes := s.HintStats().Bytes
+	s = reopen(t, s)
+	wantHints(t, s, 0, 2, 0)
+	if got := s.HintStats().Bytes; got != bytes || bytes == 0 {
+		t.Fatalf("%d bytes of hints after a restart, %d before", got, bytes)
+	}
+	wantValues(t, read(t, s, "k"), "own", "2", "1")
+}
+
+func TestMarkersAreCoalescedAndCancelledByDot(t *testing.T) {
+	s := openMem(t)
+	first := owing(setter(s, "k", "1"), targetA, targetB)
+	second := owing(setter(s, "k", "2"), targetA)
+	write(t, s, first, second)
+	wantHints(t, s, 2, 0, 0)
+	if err := s.CancelHint(targetA, keyOf("k"), first.Delta.Seen); err != nil {
+		t.Fatal(err)
+	}
+	wantHints(t, s, 2, 0, 0)
+	if err := s.CancelHint(targetA, keyOf("k"), second.Delta.Seen); err != nil {
+		t.Fatal(err)
+	}
+	wantHints(t, s, 1, 0, 0)
+	if got := s.Stats().HintsCancelled; got != 1 {
+		t.Fatalf("%d cancelled", got)
+	}
+	if err := s.AddHints(t.Context(), []Owed{{targetA, keyOf("k"), second.Delta}, {targetB, keyOf("k"), second.Delta}}); err != nil {
+		t.Fatal(err)
+	}
+	wantHints(t, s, 2, 0, 0)
+	s = reopen(t, s)
+	wantHints(t, s, 2, 0, 0)
+}
+
+func TestHintBytesCapRefusesBeforeMinting(t *testing.T) {
+	cfg := memConfig(vfs.NewMem())
+	cfg.HintBytesMax = 1000
+	s := openStore(t, cfg)
+	value := strings.Repeat("v", 500)
+	write(t, s, standingIn(setter(s, "k", value), targetA))
+	over := standingIn(setter(s, "other", value), targetA)
+	if err := writeError(s, over); !errors.Is(err, request.ErrHintsFull) {
+		t.Fatalf("one over the cap: %v", err)
+	}
+	if !over.Delta.IsZero() || over.Wrote || s.HintStats().Bytes > 1000 {
+		t.Fatalf("the refused hint left something: %+v", over)
+	}
+	write(t, s, standingIn(setter(s, "k", strings.Repeat("w", 500)), targetA)) // replaces, does not grow
+	write(t, s, owing(setter(s, "primary", value), targetA))                  // a marker has no data
+	wantHints(t, s, 1, 1, 0)
+}
+
+func TestMarkersBeyondTheCapMarkThePartition(t *testing.T) {
+	cfg := memConfig(vfs.NewMem())
+	cfg.MarkersPerTarget = 2
+	s := openStore(t, cfg)
+	for i := range 5 {
+		write(t, s, owing(setter(s, fmt.Sprintf("{p}%d", i), "v"), targetA))
+	}
+	wantHints(t, s, 2, 0, 1)
+	s = reopen(t, s)
+	wantHints(t, s, 2, 0, 1)
+}
+
+// inbox is a target that keeps what it is given.
+type inbox struct {
+	sync.Mutex
+	up     bool
+	refuse string
+	got    map[string]causal.State
+	order  []string
+	during func()
+	calls  int
+}
+
+func newInbox() *inbox { return &inbox{up: true, got: make(map[string]causal.State)} }
+
+func (in *inbox) handoff() Handoff {
+	return Handoff{
+		Up: func(ring.NodeID) bool { in.Lock(); defer in.Unlock(); return in.up },
+		Deliver: func(_ context.Context, _ ring.NodeID, items []HandoffItem) ([]Outcome, error) {
+			if in.during != nil {
+				in.during()
+			}
+			in.Lock()
+			defer in.Unlock()
+			in.calls++
+			outcomes := make([]Outcome, len(items))
+			for i, item := range items {
+				name := string(item.Key.Name)
+				if name == in.refuse {
+					continue
+				}
+				in.got[name] = causal.Sync(in.got[name], item.State)
+				in.order = append(in.order, name)
+				outcomes[i] = OutcomeStored
+			}
+			return outcomes, nil
+		},
+	}
+}
+
+func (in *inbox) setUp(up bool) { in.Lock(); defer in.Unlock(); in.up = up }
+
+// inBubble runs a test of a store under synctest's clock, and closes the store inside it.
+func inBubble(t *testing.T, cfg Config, test func(t *testing.T, s *Store)) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Open(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		test(t, s)
+	})
+}
+
+func settle(d time.Duration) {
+	time.Sleep(d) // synctest's time
+	synctest.Wait()
+}
+
+func TestHintsAreDeliveredOldestFirstWithoutTraffic(t *testing.T) {
+	inBubble(t, memConfig(vfs.NewMem()), func(t *testing.T, s *Store) {
+		in := newInbox()
+		in.setUp(false)
+		var want []string
+		for i := range 10 {
+			name := fmt.Sprint("k", 9-i)
+			want = append(want, name)
+			if i%2 == 0 {
+				write(t, s, owing(setter(s, name, "v"), targetA))
+			} else {
+				write(t, s, standingIn(setter(s, name, "v"), targetA))
+			}
+			time.Sleep(time.Millisecond)
+		}
+		if err := s.StartHandoff(in.handoff()); err != nil {
+			t.Fatal(err)
+		}
+		settle(10 * time.Second)
+		wantHints(t, s, 5, 5, 0)
+		if age := s.HintStats().Oldest; age < 10*time.Second || age > 11*time.Second {
+			t.Fatalf("oldest hint is %v old", age)
+		}
+		in.setUp(true)
+		settle(2 * handoffEvery)
+		wantHints(t, s, 0, 0, 0)
+		if !slices.Equal(in.order, want) {
+			t.Fatalf("delivered %v, want %v", in.order, want)
+		}
+		if st := s.Stats(); st.HintsDelivered != 10 || st.HintsStored != 10 {
+			t.Fatalf("counted %d delivered of %d", st.HintsDelivered, st.HintsStored)
+		}
+	})
+}
+
+func TestHintThatChangedMeanwhileStays(t *testing.T) {
+	inBubble(t, memConfig(vfs.NewMem()), func(t *testing.T, s *Store) {
+		in := newInbox()
+		write(t, s, owing(setter(s, "k", "1"), targetA))
+		in.during = func() {
+			in.during = nil
+			write(t, s, owing(setter(s, "k", "2"), targetA))
+			in.setUp(false)
+		}
+		if err := s.StartHandoff(in.handoff()); err != nil {
+			t.Fatal(err)
+		}
+		s.PokeHandoff()
+		settle(time.Millisecond)
+		wantHints(t, s, 1, 0, 0)
+		in.setUp(true)
+		settle(2 * handoffEvery)
+		wantHints(t, s, 0, 0, 0)
+		wantValues(t, in.got["k"], "2")
+	})
+}
+
+func TestRefusedHintHoldsNobodyUp(t *testing.T) {
+	inBubble(t, memConfig(vfs.NewMem()), func(t *testing.T, s *Store) {
+		in := newInbox()
+		in.refuse = "bad"
+		write(t, s, owing(setter(s, "bad", "v"), targetA))
+		time.Sleep(time.Millisecond)
+		for i := range HandoffItemsMax + 1 {
+			write(t, s, owing(setter(s, fmt.Sprint("k", i), "v"), targetA))
+		}
+		if err := s.StartHandoff(in.handoff()); err != nil {
+			t.Fatal(err)
+		}
+		settle(2 * handoffEvery)
+		wantHints(t, s, 1, 0, 0)
+		if len(in.got) != HandoffItemsMax+1 {
+			t.Fatalf("%d delivered", len(in.got))
+		}
+	})
+}
+
+func TestMarkIsPaidByAScanIncludingWhatIsOwedMeanwhile(t *testing.T) {
+	cfg := memConfig(vfs.NewMem())
+	cfg.MarkersPerTarget = 1
+	inBubble(t, cfg, func(t *testing.T, s *Store) {
+		in := newInbox()
+		const keys = HandoffItemsMax + 10
+		for i := range keys {
+			write(t, s, owing(setter(s, fmt.Sprintf("{p}%04d", i), "v"), targetA))
+		}
+		scans := 0
+		in.during = func() {
+			if scans++; scans == 3 { // behind the payment
+				write(t, s, owing(setter(s, "{p}filler", "v"), targetA), owing(setter(s, "{p}0000", "late"), targetA))
+			}
+		}
+		if err := s.StartHandoff(in.handoff()); err != nil {
+			t.Fatal(err)
+		}
+		settle(5 * handoffEvery)
+		wantHints(t, s, 0, 0, 0)
+		if len(in.got) != keys+1 {
+			t.Fatalf("%d of %d keys", len(in.got), keys+1)
+		}
+		wantValues(t, in.got["{p}0000"], "late")
+		wantValues(t, in.got["{p}filler"], "v")
+	})
+}
+
+func TestPaymentResumesAfterARestart(t *testing.T) {
+	cfg := memConfig(vfs.NewMem())
+	cfg.MarkersPerTarget = 1
+	in := newInbox()
+	const keys = 3 * HandoffItemsMax
+	inBubble(t, cfg, func(t *testing.T, s *Store) {
+		for i := range keys {
+			write(t, s, owing(setter(s, fmt.Sprintf("{p}%04d", i), "v"), targetA))
+		}
+		h := in.handoff()
+		inner := h.Deliver
+		h.Deliver = func(ctx context.Context, id ring.NodeID, items []HandoffItem) ([]Outcome, error) {
+			if in.calls == 3 { // the marker and two parts of the scan
+				return nil, errors.New("gone")
+			}
+			return inner(ctx, id, items)
+		}
+		if err := s.StartHandoff(h); err != nil {
+			t.Fatal(err)
+		}
+		settle(2 * handoffEvery)
+		wantHints(t, s, 0, 0, 1)
+	})
+	inBubble(t, cfg, func(t *testing.T, s *Store) {
+		wantHints(t, s, 0, 0, 1)
+		if err := s.StartHandoff(in.handoff()); err != nil {
+			t.Fatal(err)
+		}
+		settle(2 * handoffEvery)
+		wantHints(t, s, 0, 0, 0)
+		if len(in.got) != keys || in.calls != 4 {
+			t.Fatalf("%d keys in %d calls", len(in.got), in.calls)
+		}
+	})
+}
+
+func TestAcceptedHandoffIsDurable(t *testing.T) {
+	for _, level := range []SyncLevel{SyncOS, SyncAlways, SyncNone} {
+		t.Run(level.String(), func(t *testing.T) {
+			fs := vfs.NewCrashableMem()
+			cfg := memConfig(fs)
+			cfg.Sync = level
+			s, from := openStore(t, cfg), openMem(t)
+			write(t, from, setter(from, "k", "v"))
+			outcomes, err := s.AcceptHandoff(t.Context(), []HandoffItem{
+				{keyOf("k"), read(t, from, "k")}, {request.Key{Space: request.SpacesMax}, read(t, from, "k")}})
+			if err != nil || !slices.Equal(outcomes, []Outcome{OutcomeStored, OutcomeRefused}) {
+				t.Fatalf("%v %v", outcomes, err)
+			}
+			cfg.FS = fs.CrashClone(vfs.CrashCloneCfg{})
+			wantValues(t, read(t, openStore(t, cfg), "k"), "v")
+		})
+	}
+}
+
+func TestSweeperRemovesWhatExpiredAfterTheDriftBound(t *testing.T) {
+	inBubble(t, memConfig(vfs.NewMem()), func(t *testing.T, s *Store) {
+		expiring := func(name, value string, after time.Duration, seen *causal.Context) *request.Write {
+			v := version(s, value)
+			v.ExpireAt = time.Now().Add(after).UnixMilli()
+			return &request.Write{Key: keyOf(name), Mint: &put{seen: seen, versions: []causal.Version{v}}}
+		}
+		write(t, s, expiring("k", "soon", time.Second, nil), expiring("k", "later", time.Minute, &causal.Context{}))
+		for i := range SweepRowsMax + 1 {
+			write(t, s, expiring(fmt.Sprint("many", i), "v", time.Second, nil))
+		}
+		write(t, s, expiring("kept", "v", time.Second, nil), setter(s, "kept", "for ever"))
+		settle(time.Second + DriftMaxDefault - 100*time.Millisecond)
+		wantValues(t, read(t, s, "k"), "later", "soon")
+		settle(2 * sweepEvery)
+		wantValues(t, read(t, s, "k"), "later")
+		if got := s.Stats().Expired; got != SweepRowsMax+2 {
+			t.Fatalf("%d expired", got)
+		}
+		if state := read(t, s, "many0"); !state.Tombstone() {
+			t.Fatalf("left %v", state)
+		}
+		settle(time.Minute + DriftMaxDefault)
+		if c := s.Total(); c.Keys != 1 || c.Rows != SweepRowsMax+3 {
+			t.Fatalf("counts %+v", c)
+		}
+		wantValues(t, read(t, s, "kept"), "for ever")
+		rows := 0
+		if err := s.eachKey([]byte{prefixExpiry}, func(_, _ []byte) error { rows++; return nil }); err != nil || rows != 0 {
+			t.Fatalf("%d expiry rows are left, %v", rows, err)
+		}
+	})
+}
+
+func TestIdleStoreExtendsNoLease(t *testing.T) {
+	inBubble(t, memConfig(vfs.NewMem()), func(t *testing.T, s *Store) {
+		_, _, before := s.lease.left()
+		settle(time.Minute)
+		if _, _, after := s.lease.left(); after != before {
+			t.Fatal("the clock's lease moved without a stamp")
+		}
+		for range 20 {
+			last := s.Clock().Now()
+			settle(leaseEvery)
+			if _, _, leased := s.lease.left(); leased <= last {
+				t.Fatalf("stamped %d, leased up to %d", last, leased)
+			}
+		}
+	})
+}
