@@ -1,0 +1,97 @@
+package protocol
+
+import "context"
+
+// Cluster is what a front-end needs of the node to speak of the whole cluster.
+type Cluster interface {
+	Topology
+	Operator
+	// Keys returns how many keys the keyspace holds in the whole cluster: keys, not copies.
+	Keys(ctx context.Context, space uint8) (int64, error)
+}
+
+// Topology says who serves which slots.
+type Topology interface {
+	// Map returns the present map. It is a snapshot: read-only, cheap, and made anew when something changes.
+	Map() *Map
+}
+
+// Operator is what `holdfast status`, `ring`, `leave` and `remove` ask a node to do.
+type Operator interface {
+	Status(ctx context.Context) (Status, error)
+	Ring(ctx context.Context) (Ring, error)
+	// Preflist returns the nodes that a request for the key would ask now, in order.
+	Preflist(ctx context.Context, space uint8, key []byte) ([]Preference, error)
+	// Leave makes the asked node leave the cluster; it returns when the wish is recorded.
+	Leave(ctx context.Context) error
+	// Remove declares a node, given by name or id, removed for ever.
+	Remove(ctx context.Context, node string) error
+}
+
+// Map says which nodes serve which slots, as cluster clients need it.
+type Map struct {
+	Self   int         // index into Nodes of the node that answers; -1 when it is no member
+	Nodes  []Node      // members that hold, or may hold, data
+	Ranges []SlotRange // ascending, not overlapping; together all slots
+}
+
+// Node is one member as clients see it.
+type Node struct {
+	ID         string // hexadecimal
+	Name       string
+	Host       string // advertised, of the RESP listener
+	Port       int    // advertised, of the RESP listener
+	GossipPort int
+	Alive      bool
+}
+
+// SlotRange is a run of consecutive slots with the same primaries.
+type SlotRange struct {
+	First, Last uint16
+	Nodes       []int // indexes into Map.Nodes: the primaries, coordinator first
+}
+
+// Status is what every node says of itself, as far as it answered.
+type Status struct {
+	Nodes []NodeStatus `json:"nodes"`
+}
+
+// NodeStatus is one node's line in Status.
+type NodeStatus struct {
+	Name          string `json:"name"`
+	ID            string `json:"id"`
+	Version       string `json:"version"`
+	Status        string `json:"status"` // joining, active, leaving, removed
+	Alive         bool   `json:"alive"`
+	Keys          int64  `json:"keys"` // copies held
+	Bytes         int64  `json:"bytes"`
+	Hints         int64  `json:"hints"`
+	Siblings      int64  `json:"siblings"`
+	UptimeSeconds int64  `json:"uptime_seconds"`
+}
+
+// Ring is the placement of the whole cluster.
+type Ring struct {
+	Partitions int        `json:"partitions"`
+	N          int        `json:"n"`
+	Version    uint64     `json:"version"`
+	Nodes      []RingNode `json:"nodes"`
+	Preference [][]string `json:"preference"` // per partition, node names, coordinator first
+}
+
+// RingNode is one node's line in Ring.
+type RingNode struct {
+	Name        string `json:"name"`
+	ID          string `json:"id"`
+	Zone        string `json:"zone"`
+	Status      string `json:"status"`
+	Alive       bool   `json:"alive"`
+	Primaries   int    `json:"primaries"`   // copies owned
+	Coordinates int    `json:"coordinates"` // first places
+}
+
+// Preference is one entry of a key's preference list.
+type Preference struct {
+	Node string // name
+	For  string // name of the primary that a fallback stands in for; empty: a primary
+}
