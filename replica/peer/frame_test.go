@@ -145,6 +145,9 @@ func TestQueueIsCapped(t *testing.T) {
 	if _, err := w.add(frame{}, nil); err != request.ErrOverloaded {
 		t.Errorf("behind it: %v", err)
 	}
+	if out, _ := w.take(nil); len(out) != headerBytes+len(huge) {
+		t.Errorf("%d bytes queued: a refused frame leaves all the same", len(out))
+	}
 	if err := fits(1, QueueBytesMax-1); err != nil {
 		t.Errorf("at the cap: %v", err)
 	}

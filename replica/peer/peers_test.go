@@ -869,3 +869,71 @@ func TestMalformedRequestIsAnsweredAndTheConnectionGoesOn(t *testing.T) {
 		}
 	})
 }
+
+func TestEachCallEndsAtItsOwnDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		block := make(chan struct{})
+		defer close(block)
+		p.serve.onOps = func(context.Context, []*request.Op) { <-block }
+		ask := func(after time.Duration) <-chan error {
+			ended := make(chan error, 2)
+			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, time.Now().Add(after), func(err error) { ended <- err })
+			return ended
+		}
+		last, first, middle := ask(90*time.Millisecond), ask(30*time.Millisecond), ask(60*time.Millisecond)
+		for i, ended := range []<-chan error{first, middle, last} {
+			synctest.Wait()
+			if len(ended) != 0 {
+				t.Errorf("call %d ended before its deadline", i)
+			}
+			time.Sleep(30 * time.Millisecond)
+			want(t, ended, request.ErrLost)
+		}
+	})
+}
+
+func TestWritesThatExpireBehindACommitAreNotExecuted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, func(a, b *Config) { b.WritesBlock = true })
+		fsync := make(chan struct{})
+		p.serve.onWrite = func(context.Context, []*request.Write) error { <-fsync; return nil }
+		write := func(after time.Duration) <-chan error {
+			ended := make(chan error, 2)
+			p.a.Write(nodeB, []*request.Write{{}}, 1, time.Now().Add(after), func(err error) { ended <- err })
+			synctest.Wait()
+			return ended
+		}
+		first, late, patient := write(time.Second), write(100*time.Millisecond), write(time.Second)
+		time.Sleep(200 * time.Millisecond)
+		want(t, late, request.ErrLost)
+		close(fsync)
+		want(t, first, nil)
+		want(t, patient, nil)
+		if n := p.serve.executed.Load(); n != 2 || p.b.Stats().Expired != 1 {
+			t.Errorf("%d writes executed, %d expired", n, p.b.Stats().Expired)
+		}
+	})
+}
+
+func TestAnswersWaitForRoomAndAreNotDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		value := strings.Repeat("v", request.ValueBytesMax)
+		p.serve.onOps = func(_ context.Context, ops []*request.Op) {
+			version := causal.Version{Stamp: causal.Stamp{Time: 1}, Value: []byte(value)}
+			ops[0].Result.State = causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 1}, []causal.Version{version}, func(causal.Stamp) bool { return true })
+		}
+		// Their answers are twice what the queue holds.
+		ended := make(chan error, 16)
+		for range 2 * QueueBytesMax / request.ValueBytesMax {
+			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, soon(), func(err error) { ended <- err })
+		}
+		synctest.Wait()
+		for range 2 * QueueBytesMax / request.ValueBytesMax {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
