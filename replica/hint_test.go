@@ -99,7 +99,7 @@ func TestHintBytesCapRefusesBeforeMinting(t *testing.T) {
 		t.Fatalf("the refused hint left something: %+v", over)
 	}
 	write(t, s, standingIn(setter(s, "k", strings.Repeat("w", 500)), targetA)) // replaces, does not grow
-	write(t, s, owing(setter(s, "primary", value), targetA))                  // a marker has no data
+	write(t, s, owing(setter(s, "primary", value), targetA))                   // a marker has no data
 	wantHints(t, s, 1, 1, 0)
 }
 
