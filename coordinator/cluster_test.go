@@ -483,7 +483,7 @@ func TestFullQueueOfDuesShrinksHintsToPartitionMarks(t *testing.T) {
 	}
 	d.add(due{kind: dueMarker, target: ring.NodeID{2}, key: request.Key{Partition: 5}}, &counters)
 	d.add(due{kind: dueRepair, target: ring.NodeID{2}}, &counters)
-	if _, owed := d.take(); len(owed) != 1 || owed[0] != (owedPartition{ring.NodeID{2}, 5}) {
+	if _, owed := d.take(); len(owed) != 1 || owed[0] != (owedPartition{ring.NodeID{2}, 0, 5}) {
 		t.Fatalf("owed %v, want the mark for the hint that found the queue full", owed)
 	}
 	if counters.DuesDropped.Load() != 1 {

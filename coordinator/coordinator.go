@@ -21,8 +21,8 @@ type Store interface {
 	Write(ctx context.Context, ws []*request.Write) error
 	// Owe stores that target misses what owed covers of the key: a marker hint.
 	Owe(target ring.NodeID, key request.Key, owed causal.Context) error
-	// OwePartition stores that target may miss anything in the partition: what is left when Owe cannot keep up.
-	OwePartition(target ring.NodeID, p ring.Partition) error
+	// OwePartition stores that target may miss anything in the keyspace's partition: what is left when Owe cannot keep up.
+	OwePartition(target ring.NodeID, space uint8, p ring.Partition) error
 	// CancelHint drops the marker hint of a key if seen covers what it owes.
 	CancelHint(target ring.NodeID, key request.Key, seen causal.Context) error
 }
@@ -75,6 +75,7 @@ type Counters struct {
 	Hedges      atomic.Int64 // reads that asked one more replica
 	ReadRepairs atomic.Int64 // stale replicas repaired after a read
 	Folds       atomic.Int64 // writes done once more because another value outstamped them
+	Overloaded  atomic.Int64 // operations refused because too many are in flight, or wait for their key
 	DuesDropped atomic.Int64 // repairs dropped because the background queue was full; hints never are
 }
 
@@ -152,6 +153,7 @@ func (c *Coordinator) admit(view *View, ops []*request.Op) (size int64, err erro
 	if c.inFlight.ops.Add(int64(len(ops))) > opsInFlightMax || c.inFlight.bytes.Add(size) > bytesInFlightMax {
 		c.inFlight.ops.Add(-int64(len(ops)))
 		c.inFlight.bytes.Add(-size)
+		c.Counters.Overloaded.Add(int64(len(ops)))
 		return 0, request.ErrOverloaded
 	}
 	for _, op := range ops {

@@ -30,7 +30,7 @@ type due struct {
 	state  causal.State   // dueData, dueRepair
 }
 
-// dues is a bounded queue. When it is full repairs are dropped, for the next read finds them again; hints shrink to a
+// dues is a bounded queue. When it is full repairs are dropped, for the next read finds them again; markers shrink to a
 // mark that a whole partition owes its target something, which is bounded by partitions times nodes.
 type dues struct {
 	mu    sync.Mutex
@@ -41,6 +41,7 @@ type dues struct {
 
 type owedPartition struct {
 	target    ring.NodeID
+	space     uint8
 	partition ring.Partition
 }
 
@@ -53,10 +54,11 @@ func (d *dues) init() {
 func (d *dues) add(one due, counters *Counters) {
 	d.mu.Lock()
 	switch {
-	case len(d.queue) < duesMax:
+	case len(d.queue) < duesMax || one.kind == dueData:
+		// A fallback's data is nowhere else here; there is never more of it than copies of operations in flight.
 		d.queue = append(d.queue, one)
-	case one.kind == dueMarker || one.kind == dueData:
-		d.owed[owedPartition{one.target, one.key.Partition}] = struct{}{}
+	case one.kind == dueMarker:
+		d.owed[owedPartition{one.target, one.key.Space, one.key.Partition}] = struct{}{}
 	default:
 		counters.DuesDropped.Add(1)
 	}
@@ -104,7 +106,7 @@ func (c *Coordinator) payAll() {
 			return
 		}
 		for _, o := range owed {
-			c.told("partition mark", c.Store.OwePartition(o.target, o.partition))
+			c.told("partition mark", c.Store.OwePartition(o.target, o.space, o.partition))
 		}
 		c.pay(batch)
 	}

@@ -112,10 +112,10 @@ func (s *fakeStore) Owe(target ring.NodeID, key request.Key, owed causal.Context
 	return nil
 }
 
-func (s *fakeStore) OwePartition(target ring.NodeID, p ring.Partition) error {
+func (s *fakeStore) OwePartition(target ring.NodeID, space uint8, p ring.Partition) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.marks[owedPartition{target, p}] = true
+	s.marks[owedPartition{target, space, p}] = true
 	return nil
 }
 

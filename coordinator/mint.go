@@ -36,6 +36,28 @@ func (m *minting) Mint(cur causal.State, actor func() causal.Actor) (causal.Stat
 	return m.round(cur, actor)
 }
 
+// result is what operation i is answered once its write is held by enough nodes. Seen lets WAIT ask who holds it.
+func (m *minting) result(i int, out *written) request.Result {
+	r := m.results[i]
+	r.Acks = out.acks
+	if r.Wrote && r.Seen.IsZero() {
+		r.Seen = writtenBy(out.delta)
+	}
+	return r
+}
+
+// writtenBy returns the dots that a delta mints, or, of a delete, all that it covers.
+func writtenBy(delta causal.State) causal.Context {
+	if len(delta.Siblings) == 0 {
+		return delta.Seen.Prune(func(causal.Stamp) bool { return true })
+	}
+	var c causal.Context
+	for _, s := range delta.Siblings {
+		c = c.Add(s.Dot)
+	}
+	return c
+}
+
 // put overwrites all that the coordinator holds; a retry overwrites nothing.
 func (m *minting) put(op *request.Op, cur causal.State, actor func() causal.Actor) (causal.State, bool) {
 	m.tainted = 0

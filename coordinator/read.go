@@ -166,6 +166,7 @@ func (r *reading) decide(i int, err error) {
 		return
 	}
 	g.decided = true
+	r.c.Settlement.Observe(g.Result())
 	r.report(i, g.Result(), err)
 	if r.open--; r.open == 0 && r.hedge != nil {
 		r.hedge.Stop()

@@ -77,6 +77,7 @@ func (r *rounds) add(w waiting) {
 
 // run starts the turns of this batch as one round of several keys, and refuses what found its queue full.
 func (r *rounds) run(c *Coordinator, view *View) {
+	c.Counters.Overloaded.Add(int64(len(r.full)))
 	for _, w := range r.full {
 		w.report(request.Result{Err: request.ErrOverloaded})
 	}
@@ -232,9 +233,7 @@ func answerTurn(t turn, m *minting, out *written) {
 		case out.err != nil && (m.results == nil || i >= m.tainted):
 			w.report(request.Result{Err: out.err})
 		default:
-			r := m.results[i]
-			r.Acks = out.acks
-			w.report(r)
+			w.report(m.result(i, out))
 		}
 	}
 }

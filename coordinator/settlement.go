@@ -62,6 +62,14 @@ func (s *Settlement) Begin() causal.Stamp {
 	return causal.Stamp{Time: at, Node: s.node}
 }
 
+// Observe moves the clock past the newest stamp of a state, so that what is stamped here from now on outstamps what was
+// met here. A stamp too far ahead is not followed.
+func (s *Settlement) Observe(state causal.State) {
+	if w, ok := state.Winner(); ok && w.Stamp.Node != s.node && w.Stamp.Time > s.clock.Last() {
+		s.clock.Observe(w.Stamp.Time)
+	}
+}
+
 // Retry records, before a second attempt is sent, that the operation may have twins for ever.
 func (s *Settlement) Retry(stamp causal.Stamp) {
 	s.mu.Lock()

@@ -294,8 +294,7 @@ func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, d
 			report(i, request.Result{Err: out.err})
 			return
 		}
-		r := m.results[0]
-		r.Acks = out.acks
+		r := m.result(0, out)
 		if ops[i].Verb == request.Put && len(out.survivor.Siblings) > 0 {
 			survivor := out.survivor
 			c.wg.Go(func() { c.foldIn(intents[j], survivor, deadline, func(r request.Result) { report(i, r) }) })
@@ -323,9 +322,7 @@ func (c *Coordinator) foldIn(in intent, survivor causal.State, deadline time.Tim
 			report(request.Result{Err: out.err})
 			return
 		}
-		r := again.results[0]
-		r.Acks = out.acks
-		report(r)
+		report(again.result(0, out))
 	})
 }
 
@@ -360,6 +357,7 @@ func (c *Coordinator) ServeWrites(ctx context.Context, layout uint64, writes []*
 	mine := make([]*request.Write, 0, len(writes))
 	for _, w := range writes {
 		if w.Err = c.serves(view, &w.Key, w.Role, layout); w.Err == nil {
+			c.Settlement.Observe(w.Delta)
 			mine = append(mine, w)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/holdfastdb/holdfast/replica"
 )
 
 // Config says how one node runs. The zero value is not usable: Dir and Name have no default. What is empty takes its
@@ -36,8 +38,15 @@ type Config struct {
 	Memory   int64  // bytes for caches and memtables
 	Insecure bool   // allow listeners that are not loopback although there is no authentication
 
-	Drain  time.Duration // how long Close waits for work in flight
+	Drain  time.Duration // how long Shutdown waits for work in flight
 	Logger *slog.Logger
+
+	// Seams for tests and simulations; the zero values are the real things.
+
+	Network Network
+	FS      replica.FS
+	Now     func() time.Time // the wall clock
+	Budget  time.Duration    // how long a client waits for its answer at most
 }
 
 // Defaults of the flags.
@@ -98,6 +107,10 @@ func (c *Config) fill() {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	c.Network.fill()
 }
 
 func (c *Config) checkNames() error {

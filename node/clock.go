@@ -1,0 +1,85 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// wall is the clock that stamps and expiry go by: the machine's, put right by the median of the cluster's when it is
+// beyond the drift bound from that. One machine with a wrong clock must not outstamp everybody for ever, nor expire
+// what is still alive.
+type wall struct {
+	machine    func() time.Time
+	correction atomic.Int64 // nanoseconds
+	log        limiter
+}
+
+// Now returns the wall time to go by.
+func (w *wall) Now() time.Time {
+	return w.machine().Add(time.Duration(w.correction.Load()))
+}
+
+// median returns the correction for a clock that is off by the offsets of the others (theirs minus ours, our own zero
+// not included): zero within the bound or with fewer than three clocks in all.
+func median(offsets []time.Duration) time.Duration {
+	if len(offsets) < 2 {
+		return 0
+	}
+	all := append([]time.Duration{0}, offsets...)
+	slices.Sort(all)
+	// Of an even number the one nearer to zero: a clock is not moved without a majority that says so.
+	m := all[len(all)/2]
+	if len(all)%2 == 0 && all[len(all)/2-1].Abs() < m.Abs() {
+		m = all[len(all)/2-1]
+	}
+	if m.Abs() <= clockDriftMax {
+		return 0
+	}
+	return m
+}
+
+// watchClocks compares the machine's clock with the others' until ctx ends.
+func (n *Node) watchClocks(ctx context.Context) {
+	tick := time.NewTicker(clockEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		n.adjustClock(median(n.clockOffsets(ctx)))
+	}
+}
+
+func (n *Node) adjustClock(c time.Duration) {
+	was := time.Duration(n.wall.correction.Swap(int64(c)))
+	switch {
+	case c != 0 && n.wall.log.ok(time.Now()):
+		n.cfg.Logger.Warn("this machine's clock is off; going by the median of the cluster's until it is set right", "seconds_off", -c.Seconds())
+	case c == 0 && was != 0:
+		n.cfg.Logger.Info("this machine's clock is right again")
+	}
+}
+
+// clockOffsets asks every node in reach for its machine's time.
+func (n *Node) clockOffsets(ctx context.Context) []time.Duration {
+	return collect(n, ctx, controlPatience, func(ctx context.Context, id ring.NodeID) (time.Duration, error) {
+		sent := n.wall.machine()
+		b, err := n.control(ctx, id, controlClock, nil)
+		if err != nil {
+			return 0, err
+		}
+		if len(b) != 8 {
+			return 0, request.ErrInternal
+		}
+		theirs := time.Unix(0, int64(binary.BigEndian.Uint64(b)))
+		return theirs.Sub(sent.Add(n.wall.machine().Sub(sent) / 2)), nil
+	})
+}

@@ -1,0 +1,155 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast/protocol"
+	"github.com/holdfastdb/holdfast/replica"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// The kinds of administrative requests between nodes.
+const (
+	controlStatus uint8 = iota + 1 // answer: protocol.NodeStatus as JSON
+	controlKeys                    // payload: keyspace, then one bit a partition; answer: how many keys, 8 bytes
+	controlBoot                    // payload: a BootID, 32 bytes; answer: 1 if it is fresh
+	controlClock                   // answer: the machine's Unix nanoseconds, 8 bytes
+)
+
+// ServeControl implements peer.Handler.
+func (s server) ServeControl(_ context.Context, from ring.NodeID, kind uint8, payload []byte) ([]byte, error) {
+	switch kind {
+	case controlStatus:
+		return json.Marshal(s.n.ownStatus())
+	case controlKeys:
+		return s.n.serveKeys(payload)
+	case controlBoot:
+		return s.n.serveBoot(from, payload)
+	case controlClock:
+		return binary.BigEndian.AppendUint64(nil, uint64(s.n.wall.machine().UnixNano())), nil
+	}
+	return nil, fmt.Errorf("node: unknown control request %d", kind)
+}
+
+// control asks one other node.
+func (n *Node) control(ctx context.Context, to ring.NodeID, kind uint8, payload []byte) ([]byte, error) {
+	p := n.wire.peers.Load()
+	if p == nil {
+		return nil, request.ErrUnreachable
+	}
+	return p.Control(ctx, to, kind, payload)
+}
+
+// collect asks every other node in reach at once, and returns what those answered that did within the patience.
+func collect[T any](n *Node, ctx context.Context, patience time.Duration, ask func(context.Context, ring.NodeID) (T, error)) []T {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var mu sync.Mutex
+	var answers []T
+	var wg sync.WaitGroup
+	for _, m := range n.members.State().Members {
+		if m.ID == n.store.Node() || m.Status == ring.Removed || !n.up(m.ID) {
+			continue
+		}
+		wg.Go(func() {
+			if a, err := ask(ctx, m.ID); err == nil {
+				mu.Lock()
+				answers = append(answers, a)
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	return answers
+}
+
+// ownStatus is this node's line in the status.
+func (n *Node) ownStatus() protocol.NodeStatus {
+	total := n.store.Total()
+	st := protocol.NodeStatus{Name: n.cfg.Name, ID: n.store.Node().String(), Version: Version(), Alive: true, Status: ring.Joining.String(),
+		Keys: total.Keys, Bytes: total.Bytes, Siblings: total.Siblings, Hints: int64(n.store.HintStats().Pending()),
+		UptimeSeconds: int64(n.cfg.Now().Sub(n.started).Seconds())}
+	if m, ok := n.members.member(n.store.Node()); ok {
+		st.Status = m.Status.String()
+	}
+	return st
+}
+
+func (n *Node) serveKeys(payload []byte) ([]byte, error) {
+	q := n.coord.View().Q
+	if len(payload) != 1+(q+7)/8 || payload[0] >= request.SpacesMax {
+		return nil, request.ErrInternal
+	}
+	return binary.BigEndian.AppendUint64(nil, uint64(n.keysOf(payload[0], payload[1:]))), nil
+}
+
+// keysOf counts this node's keys in the partitions whose bit is set.
+func (n *Node) keysOf(space uint8, bits []byte) (keys int64) {
+	for p := range n.coord.View().Q {
+		if bits[p/8]&(1<<(p%8)) != 0 {
+			keys += n.store.Keys(space, ring.Partition(p))
+		}
+	}
+	return keys
+}
+
+func (n *Node) serveBoot(from ring.NodeID, payload []byte) ([]byte, error) {
+	if len(payload) != 16 {
+		return nil, request.ErrInternal
+	}
+	fresh, err := n.store.ConfirmBoot(replica.BootID{Node: from, Bits: binary.BigEndian.Uint64(payload), Number: binary.BigEndian.Uint64(payload[8:])})
+	if err != nil {
+		return nil, err
+	}
+	if fresh {
+		return []byte{1}, nil
+	}
+	return []byte{0}, nil
+}
+
+// confirmBoot tells every other node of this boot, and takes the former boot's bits up again if all of them, at least
+// one, have not seen this one before: a directory that was restored or copied has been seen. Until then, and otherwise,
+// this node mints under new bits, which is always safe and only lets contexts grow.
+func (n *Node) confirmBoot(ctx context.Context) {
+	id := n.store.Boot()
+	payload := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, id.Bits), id.Number)
+	_, clean := n.store.PreviousBoot()
+	tick := time.NewTicker(resumeEvery)
+	defer tick.Stop()
+	for range resumeTries {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		answers := collect(n, ctx, controlPatience, func(ctx context.Context, to ring.NodeID) (bool, error) {
+			b, err := n.control(ctx, to, controlBoot, payload)
+			return err == nil && len(b) == 1 && b[0] == 1, nil
+		})
+		if len(answers) > 0 {
+			n.resumeBoot(clean, answers)
+			return
+		}
+	}
+}
+
+func (n *Node) resumeBoot(clean bool, fresh []bool) {
+	for _, f := range fresh {
+		if !f {
+			n.cfg.Logger.Warn("this boot could not be confirmed by every node: if the directory was restored or copied that is as it should be; writing under a new identity")
+			return
+		}
+	}
+	if !clean {
+		return
+	}
+	if err := n.store.ResumeBoot(); err != nil {
+		n.cfg.Logger.Info("writing under a new identity", "reason", err)
+	}
+}

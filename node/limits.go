@@ -1,0 +1,16 @@
+package node
+
+import "time"
+
+const (
+	waitLogEvery    = 5 * time.Second // between two lines that say what an empty node waits for
+	controlPatience = 2 * time.Second // for one node's answer to an administrative request
+	statusPatience  = time.Second     // for one node's line in a status
+	clockEvery      = 2 * time.Second // between two looks at the other nodes' clocks
+	clockDriftMax   = 5 * time.Second // how far from the median a clock may be before it is not trusted
+	clockLogEvery   = time.Minute
+	resumeEvery     = time.Second // between two attempts to have the boot confirmed
+	resumeTries     = 60
+	gossipLeaveMax  = time.Second
+	readyWait       = 200 * time.Millisecond
+)

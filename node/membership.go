@@ -1,0 +1,283 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast/replica"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// ringDocument is the name under which the store keeps the ring document.
+const ringDocument = "ring"
+
+// membership holds what this node knows of the cluster, persists it before it is acted on, and founds the cluster when
+// it is this node's turn.
+type membership struct {
+	cfg   *Config
+	store *replica.Store
+	log   *slog.Logger
+	// changed is called after the document changed, without a lock held, one call at a time.
+	changed func(ring.State)
+
+	turn sync.Mutex // one change at a time; held while the document is written to disk
+	mu   struct {
+		sync.Mutex
+		self  ring.Member
+		state ring.State
+		note  ring.Note // of newcomers, while there is no state
+	}
+	waitLog limiter
+}
+
+func newMembership(cfg *Config, store *replica.Store, self ring.Member, changed func(ring.State)) (*membership, error) {
+	m := &membership{cfg: cfg, store: store, log: cfg.Logger, changed: changed, waitLog: limiter{every: waitLogEvery}}
+	saved, err := store.GetMeta(ringDocument)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.self = self
+	if saved == nil {
+		return m, nil
+	}
+	s, err := ring.DecodeState(saved)
+	if err != nil {
+		return nil, &DirError{Dir: cfg.Dir, Problem: "its ring document is damaged; restore the directory, or start with an empty one as a replacement", Err: err}
+	}
+	if err := m.fits(s.Cluster, fmt.Sprintf("--dir %s", cfg.Dir)); err != nil {
+		return nil, &DirError{Dir: cfg.Dir, Problem: err.Error(), Err: err}
+	}
+	m.mu.state = s
+	return m, nil
+}
+
+// fits compares the flags given with what was fixed when the cluster was founded.
+func (m *membership) fits(c ring.Cluster, where string) error {
+	if c.Name != m.cfg.Cluster {
+		return fmt.Errorf("it belongs to cluster %q, and --cluster says %q; %s is another cluster's", c.Name, m.cfg.Cluster, where)
+	}
+	for _, f := range []struct {
+		flag        string
+		given, have int
+	}{{"n", m.cfg.N, c.N}, {"r", m.cfg.R, c.R}, {"w", m.cfg.W, c.W}, {"partitions", m.cfg.Partitions, c.Q}} {
+		if f.given != 0 && f.given != f.have {
+			return fmt.Errorf("--%s %d: cluster %q was founded with %d, which cannot change; leave the flag out", f.flag, f.given, c.Name, f.have)
+		}
+	}
+	return nil
+}
+
+// start takes over this node's present addresses, or founds a cluster at once where nobody is to be waited for.
+func (m *membership) start() error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	s := m.State()
+	if !s.IsZero() {
+		return m.take(m.withSelf(s))
+	}
+	m.mu.Lock()
+	m.mu.note = ring.Note{Newcomers: []ring.Newcomer{m.newcomer()}}
+	m.mu.Unlock()
+	return m.found()
+}
+
+// newcomer is what this node says of itself while it is empty.
+func (m *membership) newcomer() ring.Newcomer {
+	return ring.Newcomer{Member: m.mu.self, Seeds: m.cfg.Join, Expect: m.cfg.Expect, First: isFirst(m.cfg), Cluster: ring.Cluster{
+		Name: m.cfg.Cluster, Q: orDefault(m.cfg.Partitions, DefaultPartitions), N: orDefault(m.cfg.N, DefaultN),
+		R: orDefault(m.cfg.R, min(DefaultR, orDefault(m.cfg.N, DefaultN))), W: orDefault(m.cfg.W, min(DefaultW, orDefault(m.cfg.N, DefaultN)))}}
+}
+
+func orDefault(v, d int) int {
+	if v == 0 {
+		return d
+	}
+	return v
+}
+
+// isFirst reports whether the first seed is this node by another name than its advertised address. Nothing needs to
+// answer for that: a name that cannot be looked up is not ours.
+func isFirst(cfg *Config) bool {
+	if len(cfg.Join) == 0 {
+		return false
+	}
+	host, port, err := net.SplitHostPort(cfg.Join[0])
+	_, own, err2 := net.SplitHostPort(cfg.Gossip)
+	if err != nil || err2 != nil || port != own {
+		return false
+	}
+	if host == cfg.Advertise {
+		return true
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
+	if err != nil {
+		return false
+	}
+	ours, _ := net.InterfaceAddrs()
+	for _, ip := range ips {
+		for _, a := range ours {
+			if n, ok := a.(*net.IPNet); ok && n.IP.Equal(ip.IP) && (cfg.Advertise != "" || !ip.IP.IsLoopback()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// note is what gossip tells others.
+func (m *membership) localNote() ring.Note {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.mu.state.IsZero() {
+		return ring.Note{State: m.mu.state}
+	}
+	return m.mu.note
+}
+
+// merge takes what others say.
+func (m *membership) merge(n ring.Note) {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	merged, err := ring.MergeNotes(m.localNote(), n)
+	if err == nil && !merged.State.IsZero() {
+		err = m.fits(merged.State.Cluster, "the cluster that answered at --join")
+		if err == nil {
+			err = m.take(m.withSelf(merged.State))
+		}
+	}
+	if err != nil {
+		if m.waitLog.ok(time.Now()) {
+			m.log.Error("cannot join the cluster", "error", err)
+		}
+		return
+	}
+	if !merged.State.IsZero() {
+		return
+	}
+	m.mu.Lock()
+	m.mu.note = merged
+	m.mu.Unlock()
+	if err := m.found(); err != nil {
+		m.log.Error("cannot found the cluster", "error", err)
+	}
+}
+
+// found founds the cluster if it is this node's turn and everybody expected has met.
+func (m *membership) found() error {
+	m.mu.Lock()
+	self, met := m.newcomer(), m.mu.note.Newcomers
+	m.mu.Unlock()
+	if len(self.Seeds) > 0 && self.Expect == 0 {
+		m.waiting("--join names nodes, none of which has answered with a cluster yet")
+		return nil
+	}
+	s, wait, err := ring.Found(self, met, func(b []byte) { _, _ = rand.Read(b) })
+	switch {
+	case err != nil:
+		return err
+	case wait != "":
+		m.waiting(wait)
+		return nil
+	}
+	m.log.Info("founded the cluster", "cluster", s.Cluster.Name, "nodes", len(s.Members), "partitions", s.Cluster.Q, "n", s.Cluster.N)
+	return m.take(s)
+}
+
+// waiting says what an empty node waits for, not more than every few seconds.
+func (m *membership) waiting(what string) {
+	if m.waitLog.ok(time.Now()) {
+		m.log.Info("waiting for a cluster", "for", what)
+	}
+}
+
+// Waiting says in words what an empty node waits for; empty when it has a cluster.
+func (m *membership) Waiting() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.mu.state.IsZero() {
+		return ""
+	}
+	_, wait, _ := ring.Found(m.newcomer(), m.mu.note.Newcomers, func([]byte) {})
+	return wait
+}
+
+// withSelf returns the document with this node's record as it is now: its addresses may have changed, and a node that
+// the cluster does not know yet joins it.
+func (m *membership) withSelf(s ring.State) ring.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, ok := s.Member(m.mu.self.ID)
+	now := m.mu.self
+	if ok {
+		now.Status, now.Epoch = known.Status, known.Epoch
+		if now == known {
+			return s
+		}
+	} else {
+		now.Status, now.Epoch = ring.Joining, 0
+	}
+	now.Epoch++
+	return s.With(now)
+}
+
+// take persists a document and then lets it rule.
+func (m *membership) take(s ring.State) error {
+	if err := s.Check(); err != nil {
+		return err
+	}
+	encoded := s.Encode()
+	if string(encoded) == string(m.State().Encode()) && m.State().Layout != nil {
+		return nil
+	}
+	if err := m.store.PutMeta(ringDocument, encoded); err != nil {
+		return fmt.Errorf("node: keep the ring document: %w", err)
+	}
+	m.mu.Lock()
+	m.mu.state, m.mu.note = s, ring.Note{}
+	m.mu.Unlock()
+	m.changed(s)
+	return nil
+}
+
+// State returns the ring document; zero while there is no cluster.
+func (m *membership) State() ring.State {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.state
+}
+
+// known returns the gossip addresses of everybody in the document but this node.
+func (m *membership) member(id ring.NodeID) (ring.Member, bool) {
+	s := m.State()
+	if s.IsZero() {
+		return ring.Member{}, false
+	}
+	return s.Member(id)
+}
+
+var errRemoved = errors.New("node: the cluster has removed this node for ever; start it with an empty directory to join anew")
+
+// limiter lets something through once in a while.
+type limiter struct {
+	mu    sync.Mutex
+	every time.Duration
+	next  time.Time
+}
+
+func (l *limiter) ok(now time.Time) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now.Before(l.next) {
+		return false
+	}
+	l.next = now.Add(l.every)
+	return true
+}

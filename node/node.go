@@ -1,0 +1,332 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/coordinator"
+	"github.com/holdfastdb/holdfast/protocol"
+	"github.com/holdfastdb/holdfast/protocol/resp"
+	"github.com/holdfastdb/holdfast/replica"
+	"github.com/holdfastdb/holdfast/replica/peer"
+	"github.com/holdfastdb/holdfast/ring"
+	"github.com/holdfastdb/holdfast/ring/gossip"
+)
+
+// Node is one running server. Its methods are safe for concurrent use.
+type Node struct {
+	cfg     Config
+	started time.Time
+	wall    *wall
+	ports   listeners
+
+	store      *replica.Store
+	members    *membership
+	gossip     *gossip.Gossip
+	wire       wire
+	settlement *coordinator.Settlement
+	coord      *coordinator.Coordinator
+	resp       *resp.Server
+	http       *http.Server
+	meters     *meters
+
+	views    sync.Mutex // one view is made at a time
+	slots    atomic.Pointer[protocol.Map]
+	draining atomic.Bool
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	end     sync.Once
+	ended   chan struct{} // closed when the node took itself out of service
+	failure error         // why; read after ended
+	stop    sync.Once
+	stopErr error
+}
+
+// Version returns the program's version as the build recorded it.
+func Version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		return info.Main.Version
+	}
+	return "0.1.0-dev"
+}
+
+// Open starts a node: ports, directory, gossip, and, once there is a cluster, everything else. It returns when clients
+// can connect; Ready says whether they are served. Errors are a *PortError or a *DirError where that is the matter;
+// nothing was touched then.
+func Open(cfg Config) (*Node, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	ports, err := listen(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{cfg: cfg, started: cfg.Now(), ports: ports, ended: make(chan struct{})}
+	n.wall = &wall{machine: cfg.Now, log: limiter{every: clockLogEvery}}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	if err := n.openStore(); err != nil {
+		return nil, errors.Join(err, ports.close())
+	}
+	if err := n.openCluster(); err != nil {
+		return nil, errors.Join(err, n.Shutdown(canceled()))
+	}
+	n.serve()
+	return n, nil
+}
+
+// canceled is a context for a shutdown that waits for nobody.
+func canceled() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
+func (n *Node) openStore() error {
+	level, err := replica.ParseSyncLevel(n.cfg.Sync)
+	if err != nil {
+		return err
+	}
+	var settlement atomic.Pointer[coordinator.Settlement] // the store settles nothing until the settlement stands on it
+	n.store, err = replica.Open(replica.Config{
+		Dir: n.cfg.Dir, FS: n.cfg.FS, Sync: level, Partitions: PartitionsMax, MemoryBytes: n.cfg.Memory, Now: n.wall.Now, Logger: n.cfg.Logger,
+		Settled: func(s causal.Stamp) bool {
+			settled := settlement.Load()
+			return settled != nil && settled.Settled(s)
+		},
+		Fatal: func(err error) {
+			n.fail(fmt.Errorf("node: the disk failed, and what is written can no longer be relied on: %w", err))
+		},
+	})
+	if err != nil {
+		return dirError(n.cfg.Dir, err)
+	}
+	n.settlement = coordinator.NewSettlement(n.store.Boot().Bits, n.store.Clock())
+	settlement.Store(n.settlement)
+	return nil
+}
+
+// openCluster starts what finds the others; the ring document, when there is one, starts the rest.
+func (n *Node) openCluster() (err error) {
+	n.meters = newMeters(n)
+	n.coord = coordinator.New(coordinator.Config{
+		Self: n.store.Node(), Store: hints{n.store}, Peers: &n.wire, Settlement: n.settlement, Now: n.wall.Now,
+		Budget: n.cfg.Budget, Logger: n.cfg.Logger, Observe: n.meters.coordinated,
+	})
+	n.coord.Open()
+	n.resp = resp.New(resp.Config{Store: front{n}, Cluster: front{n}, Info: n.info, Metrics: n.meters, Logger: n.cfg.Logger})
+	n.meters.commands(n.resp.Commands(), resp.Outcomes())
+	if n.members, err = newMembership(&n.cfg, n.store, n.self(), n.ringChanged); err != nil {
+		return err
+	}
+	n.gossip, err = gossip.Open(gossip.Config{
+		Self: n.self(), Seeds: n.cfg.Join, Label: n.cfg.Cluster, Bind: n.cfg.Gossip, Advertise: n.gossipAdvertised(),
+		Transport: n.cfg.Network.Gossip, Local: n.members.localNote, Merge: n.members.merge, Logger: n.cfg.Logger,
+	})
+	if err != nil {
+		return &PortError{Flag: "gossip", Addr: n.cfg.Gossip, Err: err}
+	}
+	n.members.mu.Lock()
+	n.members.mu.self.Gossip = n.cfg.advertised(n.gossip.Address())
+	n.members.mu.Unlock()
+	if err := n.members.start(); err != nil {
+		return err
+	}
+	n.gossip.Announce()
+	return nil
+}
+
+// self is this node's own record. Status and epoch are the document's.
+func (n *Node) self() ring.Member {
+	m := ring.Member{ID: n.store.Node(), Name: n.cfg.Name, Zone: n.cfg.Zone, Weight: n.cfg.Weight, Version: Version(), Status: ring.Joining,
+		RESP: n.cfg.advertised(n.ports.resp.Addr().String()), HTTP: n.cfg.advertised(n.ports.http.Addr().String()),
+		Peer: n.cfg.advertised(n.ports.peer.Addr().String()), Gossip: n.cfg.advertised(n.cfg.Gossip), Memcache: n.cfg.Memcache}
+	if m.Memcache != "" {
+		m.Memcache = n.cfg.advertised(m.Memcache)
+	}
+	return m
+}
+
+func (n *Node) gossipAdvertised() string {
+	if n.cfg.Advertise == "" {
+		return ""
+	}
+	return n.cfg.advertised(n.cfg.Gossip)
+}
+
+// serve starts what runs for as long as the node does.
+func (n *Node) serve() {
+	n.http = &http.Server{Handler: n.routes(), ReadHeaderTimeout: statusPatience}
+	n.wg.Go(func() { _ = n.http.Serve(n.ports.http) })
+	n.wg.Go(func() { _ = n.resp.Serve(n.ports.resp) })
+	n.wg.Go(n.watchMembers)
+	n.wg.Go(func() { n.watchClocks(n.ctx) })
+}
+
+// ringChanged lets a new ring document rule. The first one starts the wire between nodes, the handoff, and all else
+// that needs a cluster.
+func (n *Node) ringChanged(s ring.State) {
+	if me, ok := s.Member(n.store.Node()); ok && me.Status == ring.Removed {
+		n.fail(errRemoved)
+		return
+	}
+	if n.wire.peers.Load() == nil {
+		if err := n.form(s); err != nil {
+			n.fail(err)
+			return
+		}
+	}
+	n.refresh()
+}
+
+// form starts what needs a cluster.
+func (n *Node) form(s ring.State) error {
+	p, err := peer.New(peer.Config{
+		Node: n.store.Node(), Name: n.cfg.Name, Boot: n.store.Boot().Bits, Cluster: s.Cluster.ID, Q: s.Cluster.Q,
+		Listener: n.ports.peer, Dial: n.cfg.Network.Dial, Addr: n.peerAddress, Logger: n.cfg.Logger,
+		Notice:      func() (notice notice, ok bool) { return n.settlement.Notice(), true },
+		Changed:     func(ring.NodeID, bool) { n.peerChanged() },
+		WritesBlock: n.cfg.Sync == "always",
+	})
+	if err != nil {
+		return err
+	}
+	p.Open(server{n})
+	n.wire.peers.Store(p)
+	n.wg.Go(func() { n.confirmBoot(n.ctx) })
+	return n.store.StartHandoff(replica.Handoff{Up: n.up, Deliver: n.deliver})
+}
+
+func (n *Node) peerAddress(id ring.NodeID) (string, bool) {
+	m, ok := n.members.member(id)
+	return m.Peer, ok && m.Status != ring.Removed
+}
+
+func (n *Node) peerChanged() {
+	n.refresh()
+	n.store.PokeHandoff()
+}
+
+// watchMembers makes a new view whenever gossip has news.
+func (n *Node) watchMembers() {
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-n.gossip.Changes():
+		}
+		if n.wire.peers.Load() != nil {
+			n.peerChanged()
+		}
+	}
+}
+
+// up reports whether a node is in reach: gossip believes it alive, and requests to it have not just failed.
+func (n *Node) up(id ring.NodeID) bool {
+	p := n.wire.peers.Load()
+	return id == n.store.Node() || p != nil && n.gossip.Alive(id) && p.Up(id)
+}
+
+// refresh makes the view that requests go by from the document and from who is in reach now.
+func (n *Node) refresh() {
+	n.views.Lock()
+	defer n.views.Unlock()
+	s := n.members.State()
+	p := n.wire.peers.Load()
+	if s.IsZero() || p == nil || n.gossip == nil {
+		return
+	}
+	var ids []ring.NodeID
+	for _, m := range s.Members {
+		if m.Status != ring.Removed && m.ID != n.store.Node() {
+			ids = append(ids, m.ID)
+		}
+	}
+	p.Know(ids)
+	n.coord.SetView(coordinator.NewView(n.store.Node(), s, n.up))
+	n.slots.Store(slotMap(s, n.store.Node(), n.up))
+}
+
+// Ready reports whether the node serves commands: it has a cluster, and is not on its way out.
+func (n *Node) Ready() bool {
+	select {
+	case <-n.ended:
+		return false
+	default:
+	}
+	return !n.draining.Load() && n.coord.View().Formed()
+}
+
+// Waiting says in words what a node without a cluster waits for.
+func (n *Node) Waiting() string { return n.members.Waiting() }
+
+// Wait returns a channel that is closed when the node took itself out of service; Err then says why. The caller still
+// owes it a Shutdown.
+func (n *Node) Wait() <-chan struct{} { return n.ended }
+
+// Err returns why the node took itself out of service, or nil while it did not.
+func (n *Node) Err() error {
+	select {
+	case <-n.ended:
+		return n.failure
+	default:
+		return nil
+	}
+}
+
+func (n *Node) fail(err error) {
+	n.end.Do(func() {
+		n.failure = err
+		n.cfg.Logger.Error("out of service", "node", n.cfg.Name, "error", err)
+		close(n.ended)
+	})
+}
+
+// Addrs returns the addresses as bound.
+func (n *Node) Addrs() (resp, memcache, http, peer, gossip string) {
+	return n.ports.resp.Addr().String(), n.cfg.Memcache, n.ports.http.Addr().String(), n.ports.peer.Addr().String(), n.gossip.Address()
+}
+
+// Shutdown tells the others, finishes the commands that were read, pays the hints that are due, and closes the store
+// with its clean-shutdown mark. When ctx ends first, connections are cut off; the store is closed well all the same.
+// The node keeps its place in the ring. Later calls return what the first one did.
+func (n *Node) Shutdown(ctx context.Context) error {
+	n.stop.Do(func() { n.stopErr = n.shutdown(ctx) })
+	return n.stopErr
+}
+
+func (n *Node) shutdown(ctx context.Context) error {
+	n.draining.Store(true)
+	var errs []error
+	if n.gossip != nil && ctx.Err() == nil && n.coord.View().Formed() {
+		_ = n.gossip.Leave(gossipLeaveMax) // nobody may be in reach to be told: they will find out
+	}
+	if n.resp != nil {
+		_ = n.resp.Shutdown(ctx) // when it is cut short the clients were told nothing untrue
+	}
+	n.cancel()
+	if p := n.wire.peers.Load(); p != nil {
+		errs = append(errs, p.Close())
+	}
+	if n.coord != nil {
+		errs = append(errs, n.coord.Close())
+	}
+	if n.http != nil {
+		_ = n.http.Close()
+	}
+	if n.gossip != nil {
+		errs = append(errs, n.gossip.Close())
+	}
+	n.wg.Wait()
+	_ = n.ports.close() // closed already by whoever served them, mostly
+	return errors.Join(append(errs, n.store.Close())...)
+}
