@@ -94,6 +94,8 @@ func checkVersion(b []byte) (fault string) {
 	switch {
 	case !ok:
 		return "ERR Protocol version is not an integer or out of range"
+	case n == 3:
+		return faultNoRESP3
 	case n != 2:
 		return faultNoProto
 	}

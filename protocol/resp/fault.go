@@ -19,7 +19,10 @@ const (
 	faultDBIndex    = "ERR DB index is out of range"
 	faultName       = "ERR Client names cannot contain spaces, newlines or special characters."
 	faultNoProto    = "NOPROTO unsupported protocol version"
-	faultInternal   = "ERR internal error; the command was perhaps executed; the node's log says more"
+	// faultNoRESP3 has the code that Redis has for a version that it lacks, and the words by which rueidis, which looks
+	// at nothing else, knows that it must fall back to RESP2.
+	faultNoRESP3  = "NOPROTO unsupported protocol version: take it as unknown command 'HELLO' and speak RESP2"
+	faultInternal = "ERR internal error; the command was perhaps executed; the node's log says more"
 )
 
 // outcome is how a command ended, for the metrics.
