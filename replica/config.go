@@ -78,7 +78,8 @@ type Config struct {
 	Settled func(causal.Stamp) bool
 
 	// Fatal is called once, when the disk failed in a way that leaves the log unreliable. From then on every call is
-	// refused. nil: panic, which ends the process loudly.
+	// refused. It may be called with locks of the database held and must not call the store; ending the process, or telling
+	// another goroutine to close the store, is what it is for. nil: panic, which ends the process loudly.
 	Fatal func(error)
 }
 

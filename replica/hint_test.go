@@ -370,6 +370,38 @@ func TestSweeperRemovesWhatExpiredAfterTheDriftBound(t *testing.T) {
 	})
 }
 
+func TestExpiryRowsFollowTheirSiblings(t *testing.T) {
+	inBubble(t, memConfig(vfs.NewMem()), func(t *testing.T, s *Store) {
+		rows := func() (n int) {
+			if err := s.eachKey([]byte{prefixExpiry}, func(_, _ []byte) error { n++; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		v := version(s, "v")
+		v.ExpireAt = time.Now().Add(time.Hour).UnixMilli()
+		twin := version(s, "twin")
+		twin.ExpireAt = v.ExpireAt
+		write(t, s, &request.Write{Key: keyOf("k"), Mint: &put{versions: []causal.Version{v, twin}}})
+		if got := rows(); got != 1 {
+			t.Fatalf("%d rows for one time", got)
+		}
+		write(t, s, setter(s, "k", "for ever"))
+		if got := rows(); got != 0 {
+			t.Fatalf("%d rows are left of what was overwritten", got)
+		}
+		stale := appendExpiryKey(nil, 1, keyOf("k"))
+		if err := s.putDurable(stale, nil); err != nil {
+			t.Fatal(err)
+		}
+		settle(2 * sweepEvery)
+		if got := rows(); got != 0 {
+			t.Fatalf("%d stale rows are left", got)
+		}
+		wantValues(t, read(t, s, "k"), "for ever")
+	})
+}
+
 func TestIdleStoreExtendsNoLease(t *testing.T) {
 	inBubble(t, memConfig(vfs.NewMem()), func(t *testing.T, s *Store) {
 		_, _, before := s.lease.left()

@@ -64,6 +64,7 @@ func Open(cfg Config) (*Store, error) {
 	}
 	snap, err := s.load()
 	if err != nil {
+		s.cancel(err)
 		return nil, errors.Join(err, s.db.Close(), s.lock.Close())
 	}
 	s.space = s.openSpace()

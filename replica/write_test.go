@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -263,6 +264,7 @@ func TestCountsAreExact(t *testing.T) {
 	s = openStore(t, memConfig(crashed))
 	write(t, s, setter(s, "new", "1"))
 	for !s.Counted() {
+		runtime.Gosched()
 	}
 	if got := s.Total(); got.Keys != want.Keys+1 || got.Rows != want.Rows+1 || got.Siblings != want.Siblings {
 		t.Fatalf("after a crash %+v, had %+v and one more", got, want)
