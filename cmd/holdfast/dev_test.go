@@ -131,10 +131,11 @@ func startDev(t *testing.T, args ...string) *devProcess {
 	return startProgram(t, exec.Command(program, append(append([]string{"dev"}, anyPorts()...), args...)...), "holdfast")
 }
 
+// startProgram starts cmd, which plays the role. Its temporary directories go with the test.
 func startProgram(t *testing.T, cmd *exec.Cmd, role string, variables ...string) *devProcess {
 	t.Helper()
 	d := &devProcess{t: t, cmd: cmd, lines: make(chan string, 256), ended: make(chan struct{}), ghosts: watchNodes(t), pids: map[string]int{}}
-	d.cmd.Env = append(append(os.Environ(), roleVariable+"="+role, watchVariable+"="+d.ghosts.addr), variables...)
+	d.cmd.Env = append(append(os.Environ(), roleVariable+"="+role, watchVariable+"="+d.ghosts.addr, "TMPDIR="+t.TempDir()), variables...)
 	d.cmd.Stderr = &d.stderr
 	out, err := d.cmd.StdoutPipe()
 	if err != nil {
@@ -152,6 +153,9 @@ func startProgram(t *testing.T, cmd *exec.Cmd, role string, variables ...string)
 	}()
 	t.Cleanup(func() {
 		_ = d.cmd.Process.Kill()
+		if d.pid > 0 && d.pid != d.cmd.Process.Pid && t.Failed() {
+			_ = syscall.Kill(d.pid, syscall.SIGKILL) // dev below another process, which did not take it along
+		}
 		<-d.ended
 		if t.Failed() {
 			t.Logf("stderr of dev:\n%s", d.stderr.String())
@@ -235,6 +239,7 @@ func (d *devProcess) all() (who []string) {
 func TestDevPrintsItsLinesAndEveryStopSignalEndsAll(t *testing.T) {
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		t.Run(sig.String(), func(t *testing.T) {
+			t.Setenv("HOLDFAST_CONFIG", "nowhere.conf") // a flag of server, which dev must not hand on
 			d := startDev(t)
 			d.expectReady("node-1", "node-2", "node-3")
 			if d.pid != d.cmd.Process.Pid {
@@ -302,11 +307,35 @@ func TestReviveInTheSameBreathAsTheKill(t *testing.T) {
 func TestKilledDevLeavesNoNode(t *testing.T) {
 	d := startDev(t)
 	d.expectReady("node-1", "node-2", "node-3")
-	defer os.RemoveAll(d.dir)
 	d.signal(d.pids["node-2"], syscall.SIGSTOP) // a paused node must not stay either
 	d.signal(d.pid, syscall.SIGKILL)
 	d.expectEnd()
 	d.ghosts.expectDeaths(t, d.all()...)
+}
+
+// A killed dev cannot remove its temporary directory; the next one does, and leaves alone what a living one uses.
+func TestTheNextDevSweepsAfterAKilledOne(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	start := func() *devProcess {
+		cmd := exec.Command(program, append([]string{"dev", "--nodes", "1"}, anyPorts()...)...)
+		d := startProgram(t, cmd, "holdfast", "TMPDIR="+os.TempDir())
+		d.expectReady("node-1")
+		return d
+	}
+	killed, living := start(), start()
+	killed.signal(killed.pid, syscall.SIGKILL)
+	killed.expectEnd()
+	start()
+	if _, err := os.Stat(killed.dir); !os.IsNotExist(err) {
+		t.Errorf("%s of the killed dev is still there", killed.dir)
+	}
+	if _, err := os.Stat(living.dir); err != nil {
+		t.Errorf("the directory of the living dev: %v", err)
+	}
 }
 
 func TestKilledGoRunLeavesNothing(t *testing.T) {
@@ -401,7 +430,7 @@ func TestDevOutlivesTheReaderOfItsLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd := exec.Command(program, append([]string{"dev", "--nodes", "1"}, anyPorts()...)...)
-	cmd.Env = append(os.Environ(), roleVariable+"=holdfast", watchVariable+"="+g.addr)
+	cmd.Env = append(os.Environ(), roleVariable+"=holdfast", watchVariable+"="+g.addr, "TMPDIR="+t.TempDir())
 	cmd.Stdout = w
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

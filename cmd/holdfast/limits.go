@@ -11,6 +11,7 @@ const (
 	ReplyLineBytes  = 4 << 10  // of an error or a length in such an answer
 	LogLineBytes    = 16 << 10 // of a node's log under dev; what is longer is cut into pieces
 	LogFileBytes    = 64 << 20 // of a node's log file under dev, before it moves to .old, of which there is one
+	SweptDirsMax    = 64       // temporary directories of dead devs that one dev looks at
 	freePortTries   = 100      // of dev with port 0: tries for one listener
 
 	askTimeout     = 5 * time.Second        // one question to a node, the connection included

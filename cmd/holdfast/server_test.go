@@ -110,8 +110,13 @@ func TestServerEndsWithItsParent(t *testing.T) {
 	}()
 	<-opened
 	_ = dev.Close()
-	if code := <-ended; code != exitDone {
-		t.Errorf("exit code %d: %s", code, stderr.String())
+	select {
+	case code := <-ended:
+		if code != exitDone {
+			t.Errorf("exit code %d: %s", code, stderr.String())
+		}
+	case <-time.After(patience):
+		t.Fatalf("still runs after %v", patience)
 	}
 	if !strings.Contains(stderr.String(), "holdfast dev is gone") {
 		t.Errorf("the log does not say why:\n%s", stderr.String())
