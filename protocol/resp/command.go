@@ -97,12 +97,9 @@ func newTable() *table {
 	return t
 }
 
-// nameBytesMax is longer than any command's name; a longer one is unknown without a look.
-const nameBytesMax = 32
-
 // find returns a command, not a subcommand, by its name in any case, or nil. It does not allocate.
 func (t *table) find(name []byte) *command {
-	var lower [nameBytesMax]byte
+	var lower [commandNameBytesMax]byte
 	if len(name) > len(lower) {
 		return nil
 	}
@@ -134,7 +131,6 @@ type call struct {
 	one    [1]*request.Op         // room for the usual single op
 	answer func(c *conn, q *call) // writes the reply from ops
 	fault  string                 // the error to reply instead
-	which  uint8                  // a detail that plan keeps for answer
 	kind   outcome                // how it ended
 }
 

@@ -9,6 +9,9 @@ import (
 
 // planDelete deletes each key that is named once: a second deletion in the same command would find nothing.
 func planDelete(c *conn, q *call) {
+	if !checkCount(q, len(q.args)-1) {
+		return
+	}
 	var seen map[string]struct{}
 	if len(q.args) > 2 {
 		seen = make(map[string]struct{}, len(q.args)-1)

@@ -8,14 +8,16 @@ import (
 
 // The caps on what a client sends.
 const (
-	BulkBytesMax    = request.ValueBytesMax + 1<<20 // one argument; beyond a value's cap, so that a value somewhat too big gets -TOOBIG and keeps its connection
-	ArgsMax         = 1 << 20                       // arguments of one command
-	CommandBytesMax = 64 << 20                      // all arguments of one command, argBytesFixed counted for each
-	LineBytesMax    = 64 << 10                      // an inline command, or a header that does not end; Redis's PROTO_INLINE_MAX_SIZE
-	headerBytesMax  = 32                            // bytes of a header that are kept: a longer one is no number
-	argBytesFixed   = 24                            // what an argument costs beside its bytes
-	NameBytesMax    = 1 << 10                       // a client's or library's name
-	PreviewBytesMax = 128                           // of an unknown command and its arguments that an error repeats, as in Redis
+	BulkBytesMax        = request.ValueBytesMax + 1<<20 // one argument; beyond a value's cap, so that a value somewhat too big gets -TOOBIG and keeps its connection
+	ArgsMax             = 1 << 20                       // arguments of one command
+	CommandBytesMax     = 64 << 20                      // all arguments of one command, argBytesFixed counted for each
+	LineBytesMax        = 64 << 10                      // an inline command, or a header that does not end; Redis's PROTO_INLINE_MAX_SIZE
+	headerBytesMax      = 32                            // bytes of a header that are kept: a longer one is no number
+	argBytesFixed       = 24                            // what an argument costs beside its bytes
+	KeysMax             = 64 << 10                      // keys of one command: each becomes an operation, which is much larger than its argument
+	commandNameBytesMax = 32                            // longer than any command's name; a longer one is unknown without a look
+	NameBytesMax        = 1 << 10                       // a client's or library's name
+	PreviewBytesMax     = 128                           // of an unknown command and its arguments that an error repeats, as in Redis
 )
 
 // The sizes of one connection's buffers.

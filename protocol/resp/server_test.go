@@ -408,3 +408,62 @@ func TestTable(t *testing.T) {
 		}
 	}
 }
+
+func TestKeysOfOneCommandAreCapped(t *testing.T) {
+	p := dial(t, "tcp", newRig(t, nil).addr)
+	keys := slices.Repeat([]string{"k"}, KeysMax)
+	pairs := slices.Repeat([]string{"k"}, 2*KeysMax)
+	for _, c := range []struct {
+		name string
+		args []string
+		want string
+	}{{"EXISTS", keys, ":0\r\n"}, {"DEL", keys, ":0\r\n"}, {"MSET", pairs, "+OK\r\n"}} {
+		if got := p.do(append([]string{c.name}, c.args...)...); got != c.want {
+			t.Errorf("%s at the cap: %.100q", c.name, got)
+		}
+		if got := p.do(append([]string{c.name, "k", "k"}, c.args...)...); !strings.HasPrefix(got, "-TOOBIG ") {
+			t.Errorf("%s over: %.100q", c.name, got)
+		}
+	}
+}
+
+func TestClientNamesAreCapped(t *testing.T) {
+	p := dial(t, "tcp", newRig(t, nil).addr)
+	for n, want := range map[int]string{NameBytesMax: "+OK\r\n", NameBytesMax + 1: "-" + faultName + "\r\n"} {
+		if got := p.do("CLIENT", "SETNAME", strings.Repeat("n", n)); got != want {
+			t.Errorf("%d bytes: %q", n, got)
+		}
+	}
+}
+
+// More commands than one batch takes, in one write.
+func TestBatchesAreCapped(t *testing.T) {
+	p := dial(t, "tcp", newRig(t, nil).addr)
+	for _, n := range []int{CommandsPerBatchMax, CommandsPerBatchMax + 1, 5 * CommandsPerBatchMax} {
+		go p.Write([]byte(strings.Repeat("PING\r\n", n)))
+		for i := range n {
+			if got := p.reply(); got != "+PONG\r\n" {
+				t.Fatalf("%d of %d: %q", i, n, got)
+			}
+		}
+	}
+}
+
+func TestReadBufferFollowsTheLoad(t *testing.T) {
+	c := &conn{in: make([]byte, ReadBufferBytesMin)}
+	for range 5 {
+		c.fitBuffer(len(c.in))
+	}
+	if len(c.in) != ReadBufferBytesMax {
+		t.Errorf("busy: %d bytes", len(c.in))
+	}
+	for range quietReadsMax - 1 {
+		c.fitBuffer(1)
+	}
+	if len(c.in) != ReadBufferBytesMax {
+		t.Errorf("one quiet read too few: %d bytes", len(c.in))
+	}
+	if c.fitBuffer(1); len(c.in) != ReadBufferBytesMin {
+		t.Errorf("quiet: %d bytes", len(c.in))
+	}
+}

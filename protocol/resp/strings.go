@@ -54,6 +54,15 @@ func checkPair(q *call, key, value []byte) bool {
 	return checkKey(q, key)
 }
 
+// checkCount sets q's fault when a command names too many keys.
+func checkCount(q *call, keys int) bool {
+	if keys > KeysMax {
+		q.fault = fmt.Sprintf("TOOBIG '%s' names %d keys: at most %d at a time; nothing was executed", q.cmd.name, keys, KeysMax)
+		return false
+	}
+	return true
+}
+
 // planRead returns a plan that reads the key and answers from what it finds.
 func planRead(answer func(c *conn, q *call)) func(*conn, *call) {
 	return func(c *conn, q *call) {
@@ -72,6 +81,9 @@ func answerStrlen(c *conn, q *call) {
 }
 
 func planMGet(c *conn, q *call) {
+	if !checkCount(q, len(q.args)-1) {
+		return
+	}
 	for _, key := range q.args[1:] {
 		if !checkKey(q, key) {
 			return
@@ -211,6 +223,9 @@ func (c *conn) answerIfPresent(q *call, fault string) {
 func planMSet(c *conn, q *call) {
 	if len(q.args)%2 == 0 {
 		q.fault = faultArity(q.cmd)
+		return
+	}
+	if !checkCount(q, len(q.args)/2) {
 		return
 	}
 	for i := 1; i < len(q.args); i += 2 {

@@ -52,9 +52,6 @@ func (w *writer) bool(b bool) {
 // null writes the absence of a bulk.
 func (w *writer) null() { w.buf = redcon.AppendNull(w.buf) }
 
-// nullArray writes the absence of an array.
-func (w *writer) nullArray() { w.buf = append(w.buf, "*-1\r\n"...) }
-
 // array begins an array: n elements follow.
 func (w *writer) array(n int) { w.buf = redcon.AppendArray(w.buf, n) }
 
