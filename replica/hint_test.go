@@ -115,6 +115,34 @@ func TestMarkersBeyondTheCapMarkThePartition(t *testing.T) {
 	wantHints(t, s, 2, 0, 1)
 }
 
+func TestOwedPartitionSurvivesAPowerCutAndIsPaid(t *testing.T) {
+	fs := vfs.NewCrashableMem()
+	cfg := memConfig(fs)
+	cfg.Sync = SyncAlways
+	s := openStore(t, cfg)
+	write(t, s, setter(s, "k", "v"))
+	if err := s.OwePartition(targetA, 0, keyOf("k").Partition); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.OwePartition(s.Node(), 0, keyOf("k").Partition); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.OwePartition(targetA, 0, testPartitions); err == nil {
+		t.Fatal("a partition that does not exist owes")
+	}
+	cfg.FS = fs.CrashClone(vfs.CrashCloneCfg{})
+	inBubble(t, cfg, func(t *testing.T, s *Store) {
+		wantHints(t, s, 0, 0, 1)
+		in := newInbox()
+		if err := s.StartHandoff(in.handoff()); err != nil {
+			t.Fatal(err)
+		}
+		settle(2 * handoffEvery)
+		wantHints(t, s, 0, 0, 0)
+		wantValues(t, in.got["k"], "v")
+	})
+}
+
 // inbox is a target that keeps what it is given.
 type inbox struct {
 	sync.Mutex

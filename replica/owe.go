@@ -1,7 +1,10 @@
 package replica
 
 import (
-	"github.com/cockroachdb/pebble/v2"
+	"context"
+	"errors"
+
+	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
 )
@@ -22,13 +25,52 @@ func (s *Store) OwePartition(target ring.NodeID, space uint8, p ring.Partition) 
 	}
 	b := s.db.NewBatch()
 	defer s.closeQuietly(b)
+	// No key's lock is held: what is owed was stored before the call, so a payment that begins after this line reads it,
+	// and at worst the row outlives that payment and is paid once more after a restart.
 	generation := s.hints.owePlace(target, at)
 	if err := b.Set(appendMarkKey(nil, target, at, generation), nil, nil); err != nil {
 		return err
 	}
-	if err := s.checkCommit(b.Commit(pebble.NoSync)); err != nil {
+	if err := s.checkCommit(b.Commit(s.writeOptions())); err != nil {
 		return err
 	}
 	s.markDirty()
 	return nil
+}
+
+// Owed is a write of a key that a node is known to miss.
+type Owed struct {
+	Target ring.NodeID
+	Key    request.Key
+	Delta  causal.State // what it misses; of a marker only Seen is kept
+}
+
+// AddHints stores a marker hint for each: what misses a primary after the reply. The state must be in the keys' own rows
+// already. As durable as a write.
+func (s *Store) AddHints(ctx context.Context, owed []Owed) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.gate.leave()
+	if ctx.Err() != nil {
+		return request.ErrExpired
+	}
+	w := s.writer(len(owed) > 1)
+	defer w.release()
+	for _, o := range owed {
+		if !s.tally.holds(placeOf(o.Key)) {
+			return errNoPlace(o.Key)
+		}
+		w.shards = append(w.shards, shardOf(o.Key))
+	}
+	var errs []error
+	act := func() {
+		for _, o := range owed {
+			errs = append(errs, w.owe(o.Target, o.Key, o.Delta))
+		}
+	}
+	if err := w.locked(act, s.writeOptions()); err != nil {
+		return err
+	}
+	return errors.Join(errors.Join(errs...), w.wait())
 }

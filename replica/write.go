@@ -3,13 +3,11 @@ package replica
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/request"
-	"github.com/holdfastdb/holdfast/ring"
 )
 
 // Write applies the writes in order and answers each in place: one Pebble commit for all of them, durable as the sync
@@ -384,41 +382,4 @@ func (w *writer) count(k request.Key, held *heldRow, next causal.State) {
 		change = change.minus(countsOf(len(w.key), held.size, len(held.state.Siblings)))
 	}
 	w.counts = append(w.counts, placeCounts{placeOf(k), change})
-}
-
-// Owed is a write of a key that a node is known to miss.
-type Owed struct {
-	Target ring.NodeID
-	Key    request.Key
-	Delta  causal.State // what it misses; of a marker only Seen is kept
-}
-
-// AddHints stores a marker hint for each: what misses a primary after the reply. The state must be in the keys' own rows
-// already. As durable as a write.
-func (s *Store) AddHints(ctx context.Context, owed []Owed) error {
-	if err := s.enter(); err != nil {
-		return err
-	}
-	defer s.gate.leave()
-	if ctx.Err() != nil {
-		return request.ErrExpired
-	}
-	w := s.writer(len(owed) > 1)
-	defer w.release()
-	for _, o := range owed {
-		if !s.tally.holds(placeOf(o.Key)) {
-			return errNoPlace(o.Key)
-		}
-		w.shards = append(w.shards, shardOf(o.Key))
-	}
-	var errs []error
-	act := func() {
-		for _, o := range owed {
-			errs = append(errs, w.owe(o.Target, o.Key, o.Delta))
-		}
-	}
-	if err := w.locked(act, s.writeOptions()); err != nil {
-		return err
-	}
-	return errors.Join(errors.Join(errs...), w.wait())
 }
