@@ -1,0 +1,51 @@
+package gossip
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A limiter lets a number of things pass in each period.
+type limiter struct {
+	most  int
+	every time.Duration
+
+	mu struct {
+		sync.Mutex
+		since  time.Time
+		passed int
+	}
+}
+
+func (l *limiter) pass() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := time.Now(); now.Sub(l.mu.since) >= l.every {
+		l.mu.since, l.mu.passed = now, 0
+	}
+	l.mu.passed++
+	return l.mu.passed <= l.most
+}
+
+// A bridge takes memberlist's log lines, "[LEVEL] memberlist: text", into slog: warnings and errors as warnings, so many a minute;
+// the rest, and what follows from a veto of ours that has its own line, as debug.
+type bridge struct {
+	log  *slog.Logger
+	warn limiter
+}
+
+// Write never fails.
+func (b *bridge) Write(line []byte) (int, error) {
+	level, text := slog.LevelDebug, strings.TrimSpace(string(line))
+	if tag, rest, found := strings.Cut(text, "] "); found && strings.HasPrefix(tag, "[") {
+		text = strings.TrimPrefix(rest, "memberlist: ")
+		if tag != "[DEBUG" && tag != "[INFO" && !strings.Contains(text, errForeign.Error()) && b.warn.pass() {
+			level = slog.LevelWarn
+		}
+	}
+	b.log.Log(context.Background(), level, "memberlist", "text", text)
+	return len(line), nil
+}
