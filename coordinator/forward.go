@@ -98,14 +98,13 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 	}
 	a.lost = a.lost || lost
 	to, ok := b.next(a)
-	if !ok || !b.running(a.at) || a.lost && !a.op.Verb.Idempotent() {
+	if !ok || !b.running(a.at) || a.lost && !a.op.Verb.Idempotent() || lost && !b.c.Settlement.Retry(a.op.Stamp) {
 		b.answer(a.at, request.Result{Err: b.final(a, r.Err)})
 		return ring.NodeID{}, false
 	}
 	cp := copyOp(a.op)
 	if lost {
 		b.c.Counters.Retries.Add(1)
-		b.c.Settlement.Retry(a.op.Stamp) // before it is sent: from here on twins may exist
 		cp.Attempt++
 	}
 	a.op = cp

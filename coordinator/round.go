@@ -219,7 +219,7 @@ func (c *Coordinator) roundIntent(t turn, read causal.State) intent {
 func (c *Coordinator) writeAll(view *View, turns []turn, intents []intent, at []int) {
 	var wg sync.WaitGroup
 	wg.Add(len(intents))
-	c.startWrite(view, intents, time.Now().Add(copyDeadline), func(j int, out *written) {
+	c.startWrite(view, intents, func(j int, out *written) {
 		answerTurn(turns[at[j]], intents[j].m, out)
 		wg.Done()
 	})

@@ -70,12 +70,17 @@ func (s *Settlement) Observe(state causal.State) {
 	}
 }
 
-// Retry records, before a second attempt is sent, that the operation may have twins for ever.
-func (s *Settlement) Retry(stamp causal.Stamp) {
+// Retry records, before a second attempt is sent, that the operation may have twins for ever. False: the operation was
+// answered meanwhile, its settlement may have been told to others, and it must not be sent again.
+func (s *Settlement) Retry(stamp causal.Stamp) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if stamp.Node != s.node || slices.Contains(s.mu.retried, stamp) {
-		return
+	i, found := slices.BinarySearchFunc(s.mu.underWay, stamp.Time, compareUnderWay)
+	if stamp.Node != s.node || !found || s.mu.underWay[i].done {
+		return false
+	}
+	if slices.Contains(s.mu.retried, stamp) {
+		return true
 	}
 	s.mu.retried = append(s.mu.retried, stamp)
 	if len(s.mu.retried) > retriedMax {
@@ -84,6 +89,7 @@ func (s *Settlement) Retry(stamp causal.Stamp) {
 		s.mu.floor = max(s.mu.floor, oldest.Time)
 		s.mu.retried = slices.DeleteFunc(s.mu.retried, func(r causal.Stamp) bool { return r.Time <= s.mu.floor })
 	}
+	return true
 }
 
 // Done says that an operation was answered: it will not be sent again.

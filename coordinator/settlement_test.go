@@ -28,6 +28,9 @@ func TestSettlementOfOwnOperations(t *testing.T) {
 	if s.Settled(a) {
 		t.Fatal("a retried write is never settled")
 	}
+	if s.Retry(b) {
+		t.Fatal("an operation that was answered, and called settled, may be sent again")
+	}
 }
 
 func TestSettlementHeardFromAnotherNode(t *testing.T) {

@@ -14,10 +14,9 @@ import (
 // writing drives the Puts of one batch that this node coordinates: one commit of its own store, then one frame to each
 // replica. It lives on after its reports, until every copy is answered: late answers spare or make hints.
 type writing struct {
-	c        *Coordinator
-	view     *View
-	deadline time.Time
-	report   func(i int, w *written)
+	c      *Coordinator
+	view   *View
+	report func(i int, w *written)
 
 	mu       sync.Mutex
 	puts     []putting
@@ -56,9 +55,9 @@ type copyOf struct {
 }
 
 // startWrite mints and stores a batch here, sends the copies, and reports each write once: W reached, or not, or never
-// begun. It returns when everything is sent. report runs under the writing's lock and must not block.
-func (c *Coordinator) startWrite(view *View, intents []intent, deadline time.Time, report func(int, *written)) {
-	w := &writing{c: c, view: view, deadline: deadline, report: report, puts: make([]putting, len(intents))}
+// begun, when every copy was answered at the latest. It returns when everything is sent. report runs under the writing's lock and must not block.
+func (c *Coordinator) startWrite(view *View, intents []intent, report func(int, *written)) {
+	w := &writing{c: c, view: view, report: report, puts: make([]putting, len(intents))}
 	w.mu.Lock()
 	own, at := w.plan(intents)
 	w.mu.Unlock()
@@ -272,12 +271,12 @@ func (c *Coordinator) coordinate(view *View, ops []*request.Op, deadline time.Ti
 	}
 	rounds.run(c, view)
 	if len(direct) > 0 {
-		c.writeDirect(view, ops, direct, deadline, report)
+		c.writeDirect(view, ops, direct, report)
 	}
 }
 
 // writeDirect carries out writes that need no read first.
-func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, deadline time.Time, report func(int, request.Result)) {
+func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, report func(int, request.Result)) {
 	began := time.Now()
 	intents := make([]intent, len(direct))
 	for j, i := range direct {
@@ -285,7 +284,7 @@ func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, d
 		intents[j] = intent{key: op.Key, w: op.W, m: c.minting(op)}
 	}
 	left := len(direct)
-	c.startWrite(view, intents, deadline, func(j int, out *written) {
+	c.startWrite(view, intents, func(j int, out *written) {
 		if left--; left == 0 {
 			c.observe("write", began)
 		}
@@ -297,7 +296,7 @@ func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, d
 		r := m.result(0, out)
 		if ops[i].Verb == request.Put && len(out.survivor.Siblings) > 0 {
 			survivor := out.survivor
-			c.wg.Go(func() { c.foldIn(intents[j], survivor, deadline, func(r request.Result) { report(i, r) }) })
+			c.wg.Go(func() { c.foldIn(intents[j], survivor, func(r request.Result) { report(i, r) }) })
 			return
 		}
 		report(i, r)
@@ -310,12 +309,12 @@ func (c *Coordinator) minting(ops ...*request.Op) *minting {
 
 // foldIn writes a Put once more, over the values elsewhere that outstamp it: a GET after the acknowledgement must not
 // answer one of them.
-func (c *Coordinator) foldIn(in intent, survivor causal.State, deadline time.Time, report func(request.Result)) {
+func (c *Coordinator) foldIn(in intent, survivor causal.State, report func(request.Result)) {
 	c.Counters.Folds.Add(1)
 	again := c.minting(in.m.ops...)
 	again.fold, again.read = true, survivor
 	in.m = again
-	c.startWrite(c.view.Load(), []intent{in}, deadline, func(_ int, out *written) {
+	c.startWrite(c.view.Load(), []intent{in}, func(_ int, out *written) {
 		if out.err != nil {
 			// The first write reached W: it is written, though something outstamps it.
 			out.err = maybe("put", 1, out.acks)
