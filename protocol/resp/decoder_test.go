@@ -267,3 +267,11 @@ func TestGlob(t *testing.T) {
 		t.Error("a thousand stars matched")
 	}
 }
+
+func TestHeaderIsNotKeptBeyondANumber(t *testing.T) {
+	var d decoder
+	d.feed(t, []byte("*"+strings.Repeat("1", LineBytesMax-1)))
+	if len(d.line) > headerBytesMax+1 {
+		t.Errorf("%d bytes are kept", len(d.line))
+	}
+}
