@@ -33,9 +33,9 @@ func TestStatusAndRingForPeopleAndForPrograms(t *testing.T) {
 	status, ring := sample(t, "status.json"), sample(t, "ring.json")
 	addr := scripted(t, func(command string) string {
 		switch command {
-		case "HOLDFAST STATUS JSON":
+		case "HOLDFAST STATUS":
 			return bulk(status)
-		case "HOLDFAST RING JSON":
+		case "HOLDFAST RING":
 			return bulk(ring)
 		}
 		return "-ERR unexpected " + command + "\r\n"

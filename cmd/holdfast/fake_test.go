@@ -109,7 +109,7 @@ func (n *fakeNode) serveRESP() {
 			switch command {
 			case "PING":
 				return "+PONG\r\n"
-			case "HOLDFAST STATUS JSON":
+			case "HOLDFAST STATUS":
 				return bulk(n.status())
 			}
 			return "-ERR unknown command\r\n"

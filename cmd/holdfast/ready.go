@@ -35,7 +35,7 @@ func (t *target) askReady(ctx context.Context) (protocol.Status, error) {
 	if string(reply) != "PONG" {
 		return s, fmt.Errorf("%s answers PING with %q", t.addr, reply)
 	}
-	return s, t.askObject(ctx, &s, "HOLDFAST", "STATUS", "JSON")
+	return s, t.askObject(ctx, &s, "HOLDFAST", "STATUS")
 }
 
 // askReadyz returns nil if the node's /readyz says that it serves.

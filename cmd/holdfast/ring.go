@@ -17,7 +17,7 @@ func runRing(ctx context.Context, p *process, args []string) error {
 		return err
 	}
 	var r protocol.Ring
-	if err := t.askObject(ctx, &r, "HOLDFAST", "RING", "JSON"); err != nil {
+	if err := t.askObject(ctx, &r, "HOLDFAST", "RING"); err != nil {
 		return err
 	}
 	if *asJSON {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"runtime/debug"
 	"slices"
+
+	"github.com/holdfastdb/holdfast/node"
 )
 
 // Exit codes.
@@ -103,12 +105,12 @@ func runVersion(_ context.Context, p *process, args []string) error {
 	return err
 }
 
-// versionLine says what was built and from which commit, as far as the go tool stamped it.
+// versionLine says which version this is, from which commit, as far as the go tool stamped it, and by which Go.
 func versionLine(info *debug.BuildInfo, ok bool) string {
+	line := "holdfast " + node.Version()
 	if !ok {
-		return "holdfast (devel)"
+		return line
 	}
-	line := "holdfast " + info.Main.Version
 	for _, s := range info.Settings {
 		if s.Key == "vcs.revision" {
 			line += " commit " + s.Value

@@ -21,7 +21,7 @@ func runStatus(ctx context.Context, p *process, args []string) error {
 		return err
 	}
 	var s protocol.Status
-	if err := t.askObject(ctx, &s, "HOLDFAST", "STATUS", "JSON"); err != nil {
+	if err := t.askObject(ctx, &s, "HOLDFAST", "STATUS"); err != nil {
 		return err
 	}
 	if *asJSON {
