@@ -1,0 +1,285 @@
+package nettest
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// end is one end of a connection.
+type end struct {
+	net           *Network
+	in, out       *pipe
+	local, remote *net.TCPAddr
+}
+
+// connect returns the two ends of a new connection; the first is at the beginning of the link.
+func (n *Network) connect(l link, from, to *net.TCPAddr) (near, far *end) {
+	there, back := newPipe(n, l), newPipe(n, l.back())
+	return &end{net: n, in: back, out: there, local: from, remote: to}, &end{net: n, in: there, out: back, local: to, remote: from}
+}
+
+// Read implements net.Conn.
+func (e *end) Read(b []byte) (int, error) {
+	n, err := e.in.read(b)
+	return n, e.explain("read", err)
+}
+
+// Write implements net.Conn.
+func (e *end) Write(b []byte) (int, error) {
+	n, err := e.out.write(b)
+	return n, e.explain("write", err)
+}
+
+func (e *end) explain(op string, err error) error {
+	if err == nil || err == io.EOF {
+		return err
+	}
+	return &net.OpError{Op: op, Net: "tcp", Source: e.local, Addr: e.remote, Err: err}
+}
+
+// Close implements net.Conn. What was written still arrives, and then the end of the stream.
+func (e *end) Close() error {
+	e.forget()
+	if !e.in.abandon() {
+		return e.explain("close", net.ErrClosed)
+	}
+	e.out.finish()
+	return nil
+}
+
+// reset ends the connection at once; the other end learns of it when the link carries.
+func (e *end) reset() {
+	e.forget()
+	e.in.abandon()
+	e.out.finish()
+	e.in.fail()
+	e.out.fail()
+}
+
+func (e *end) forget() {
+	e.net.mu.Lock()
+	defer e.net.mu.Unlock()
+	delete(e.net.mu.ends, e)
+}
+
+// LocalAddr implements net.Conn.
+func (e *end) LocalAddr() net.Addr { return e.local }
+
+// RemoteAddr implements net.Conn.
+func (e *end) RemoteAddr() net.Addr { return e.remote }
+
+// SetDeadline implements net.Conn.
+func (e *end) SetDeadline(t time.Time) error {
+	e.in.readBy(t)
+	e.out.writeBy(t)
+	return nil
+}
+
+// SetReadDeadline implements net.Conn.
+func (e *end) SetReadDeadline(t time.Time) error { e.in.readBy(t); return nil }
+
+// SetWriteDeadline implements net.Conn.
+func (e *end) SetWriteDeadline(t time.Time) error { e.out.writeBy(t); return nil }
+
+// pipe is one direction of a connection: bytes under way, in order.
+type pipe struct {
+	net  *Network
+	link link
+	mu   struct {
+		sync.Mutex
+		changed         chan struct{} // closed, and made anew, at each change
+		segments        []segment
+		bytes           int
+		last            time.Time // when the last segment arrives
+		finished        bool      // by the writer
+		abandoned       bool      // by the reader
+		failed          bool      // reset
+		readBy, writeBy time.Time
+	}
+}
+
+// A segment is what one write sent; without bytes, the end of the stream.
+type segment struct {
+	at    time.Time
+	bytes []byte
+}
+
+func newPipe(n *Network, l link) *pipe {
+	p := &pipe{net: n, link: l}
+	p.mu.changed = make(chan struct{})
+	return p
+}
+
+func (p *pipe) read(b []byte) (int, error) {
+	for {
+		n, err, changed, until := p.take(b)
+		if n > 0 || err != nil || len(b) == 0 {
+			return n, err
+		}
+		wait(changed, until)
+	}
+}
+
+// take reads what has arrived. When there is nothing yet it returns what to wait for: a change, or a time if that is not zero.
+func (p *pipe) take(b []byte) (n int, err error, changed <-chan struct{}, until time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	open, _ := p.net.open(p.link) // under the lock: a change of the links later than this closes changed
+	now := time.Now()
+	switch {
+	case p.mu.abandoned:
+		return 0, net.ErrClosed, nil, until
+	case passed(p.mu.readBy, now):
+		return 0, os.ErrDeadlineExceeded, nil, until
+	case p.mu.failed && open:
+		return 0, syscall.ECONNRESET, nil, until
+	}
+	if open {
+		if n, err = p.arrivedLocked(b, now); n > 0 || err != nil {
+			return n, err, nil, until
+		}
+	}
+	until = p.mu.readBy
+	if open && len(p.mu.segments) > 0 && (until.IsZero() || p.mu.segments[0].at.Before(until)) {
+		until = p.mu.segments[0].at
+	}
+	return 0, nil, p.mu.changed, until
+}
+
+func (p *pipe) arrivedLocked(b []byte, now time.Time) (n int, err error) {
+	for n < len(b) && len(p.mu.segments) > 0 && !p.mu.segments[0].at.After(now) {
+		first := &p.mu.segments[0]
+		if len(first.bytes) == 0 {
+			break
+		}
+		moved := copy(b[n:], first.bytes)
+		first.bytes = first.bytes[moved:]
+		n += moved
+		if len(first.bytes) == 0 {
+			p.mu.segments = p.mu.segments[1:]
+		}
+	}
+	if n == 0 && len(b) > 0 && len(p.mu.segments) > 0 && !p.mu.segments[0].at.After(now) {
+		return 0, io.EOF
+	}
+	if p.mu.bytes -= n; n > 0 {
+		p.changeLocked()
+	}
+	return n, nil
+}
+
+func (p *pipe) write(b []byte) (n int, err error) {
+	for {
+		moved, err, changed, until := p.put(b[n:])
+		if n += moved; err != nil || n == len(b) {
+			return n, err
+		}
+		wait(changed, until)
+	}
+}
+
+// put sends what there is room for, and returns what to wait for before sending the rest.
+func (p *pipe) put(b []byte) (n int, err error, changed <-chan struct{}, until time.Time) {
+	delay := p.net.delay(p.link)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	told, _ := p.net.open(p.link.back())
+	switch {
+	case p.mu.finished:
+		return 0, net.ErrClosed, nil, until
+	case passed(p.mu.writeBy, time.Now()):
+		return 0, os.ErrDeadlineExceeded, nil, until
+	case p.mu.failed && told:
+		return 0, syscall.ECONNRESET, nil, until
+	case p.mu.abandoned && told:
+		return 0, syscall.EPIPE, nil, until
+	}
+	if n = min(len(b), pipeBytesMax-p.mu.bytes); n > 0 {
+		p.sendLocked(append([]byte(nil), b[:n]...), delay)
+	}
+	return n, nil, p.mu.changed, p.mu.writeBy
+}
+
+func (p *pipe) sendLocked(b []byte, delay time.Duration) {
+	at := time.Now().Add(delay)
+	if !at.After(p.mu.last) {
+		at = p.mu.last.Add(1)
+	}
+	p.mu.last = at
+	p.mu.bytes += len(b)
+	p.mu.segments = append(p.mu.segments, segment{at, b})
+	p.changeLocked()
+}
+
+// finish ends the stream after what was written.
+func (p *pipe) finish() {
+	delay := p.net.delay(p.link)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.mu.finished {
+		p.mu.finished = true
+		p.sendLocked(nil, delay)
+	}
+}
+
+// abandon says that nobody reads any more; false when that was said before.
+func (p *pipe) abandon() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	first := !p.mu.abandoned
+	p.mu.abandoned, p.mu.bytes = true, 0
+	p.changeLocked()
+	return first
+}
+
+func (p *pipe) fail() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.failed = true
+	p.changeLocked()
+}
+
+func (p *pipe) readBy(t time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.readBy = t
+	p.changeLocked()
+}
+
+func (p *pipe) writeBy(t time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.writeBy = t
+	p.changeLocked()
+}
+
+func (p *pipe) wake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.changeLocked()
+}
+
+func (p *pipe) changeLocked() {
+	close(p.mu.changed)
+	p.mu.changed = make(chan struct{})
+}
+
+func passed(deadline, now time.Time) bool { return !deadline.IsZero() && !now.Before(deadline) }
+
+// wait returns at a change, or at a time if that is not zero.
+func wait(changed <-chan struct{}, until time.Time) {
+	if until.IsZero() {
+		<-changed
+		return
+	}
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-changed:
+	case <-timer.C:
+	}
+}
