@@ -13,6 +13,7 @@ type PortError struct {
 	Err        error
 }
 
+// Error implements error.
 func (e *PortError) Error() string { return fmt.Sprintf("--%s %s: %v", e.Flag, e.Addr, e.Err) }
 
 // Unwrap returns the cause.
@@ -24,6 +25,7 @@ type DirError struct {
 	Err          error
 }
 
+// Error implements error.
 func (e *DirError) Error() string { return fmt.Sprintf("--dir %s: %s", e.Dir, e.Problem) }
 
 // Unwrap returns the cause.

@@ -48,6 +48,7 @@ type QuorumError struct {
 	Cause      error
 }
 
+// Error implements error.
 func (e *QuorumError) Error() string {
 	return fmt.Sprintf("%s: %v: need %d, have %d", e.Op, e.Cause, e.Need, e.Have)
 }
