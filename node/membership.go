@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/ring"
+	"github.com/holdfastdb/holdfast/ring/gossip"
 )
 
 // ringDocument is the name under which the store keeps the ring document.
@@ -25,11 +26,13 @@ type membership struct {
 	log   *slog.Logger
 	// changed is called after the document changed, without a lock held, one call at a time.
 	changed func(ring.State)
+	alive   func(ring.NodeID) bool // gossip's view; set by start
 
 	turn sync.Mutex // one change at a time; held while the document is written to disk
 	mu   struct {
 		sync.Mutex
 		self  ring.Member
+		first bool // the first seed is this node, whatever name it is given by
 		state ring.State
 		note  ring.Note // of newcomers, while there is no state
 	}
@@ -73,13 +76,27 @@ func (m *membership) fits(c ring.Cluster, where string) error {
 	return nil
 }
 
-// start takes over this node's present addresses, or founds a cluster at once where nobody is to be waited for.
-func (m *membership) start() error {
+// start opens the gossip, takes over this node's present addresses, and founds a cluster at once where nobody is to be
+// waited for. What others say meanwhile waits.
+func (m *membership) start(ctx context.Context, open func() (*gossip.Gossip, error)) error {
 	m.turn.Lock()
 	defer m.turn.Unlock()
+	g, err := open()
+	if err != nil {
+		return err
+	}
+	m.alive = g.Alive
+	first := len(m.cfg.Join) > 0 && g.Is(ctx, m.cfg.Join[0])
+	m.mu.Lock()
+	m.mu.self.Gossip, m.mu.first = m.cfg.advertised(g.Address()), first
+	m.mu.Unlock()
 	s := m.State()
 	if !s.IsZero() {
-		return m.take(m.withSelf(s))
+		if now := m.withSelf(s); string(now.Encode()) != string(s.Encode()) {
+			return m.take(now)
+		}
+		m.changed(s) // the directory's document rules from here on, though nothing in it is new
+		return nil
 	}
 	m.mu.Lock()
 	m.mu.note = ring.Note{Newcomers: []ring.Newcomer{m.newcomer()}}
@@ -89,7 +106,7 @@ func (m *membership) start() error {
 
 // newcomer is what this node says of itself while it is empty.
 func (m *membership) newcomer() ring.Newcomer {
-	return ring.Newcomer{Member: m.mu.self, Seeds: m.cfg.Join, Expect: m.cfg.Expect, First: isFirst(m.cfg), Cluster: ring.Cluster{
+	return ring.Newcomer{Member: m.mu.self, Seeds: m.cfg.Join, Expect: m.cfg.Expect, First: m.mu.first, Cluster: ring.Cluster{
 		Name: m.cfg.Cluster, Q: orDefault(m.cfg.Partitions, DefaultPartitions), N: orDefault(m.cfg.N, DefaultN),
 		R: orDefault(m.cfg.R, min(DefaultR, orDefault(m.cfg.N, DefaultN))), W: orDefault(m.cfg.W, min(DefaultW, orDefault(m.cfg.N, DefaultN)))}}
 }
@@ -99,37 +116,6 @@ func orDefault(v, d int) int {
 		return d
 	}
 	return v
-}
-
-// isFirst reports whether the first seed is this node by another name than its advertised address. Nothing needs to
-// answer for that: a name that cannot be looked up is not ours.
-func isFirst(cfg *Config) bool {
-	if len(cfg.Join) == 0 {
-		return false
-	}
-	host, port, err := net.SplitHostPort(cfg.Join[0])
-	_, own, err2 := net.SplitHostPort(cfg.Gossip)
-	if err != nil || err2 != nil || port != own {
-		return false
-	}
-	if host == cfg.Advertise {
-		return true
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	ips, err := net.DefaultResolver.LookupIPAddr(ctx, host)
-	if err != nil {
-		return false
-	}
-	ours, _ := net.InterfaceAddrs()
-	for _, ip := range ips {
-		for _, a := range ours {
-			if n, ok := a.(*net.IPNet); ok && n.IP.Equal(ip.IP) && (cfg.Advertise != "" || !ip.IP.IsLoopback()) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // note is what gossip tells others.
@@ -165,18 +151,17 @@ func (m *membership) merge(n ring.Note) {
 	m.mu.Lock()
 	m.mu.note = merged
 	m.mu.Unlock()
-	if err := m.found(); err != nil {
-		m.log.Error("cannot found the cluster", "error", err)
-	}
+	m.told(m.found())
 }
 
 // found founds the cluster if it is this node's turn and everybody expected has met.
 func (m *membership) found() error {
 	m.mu.Lock()
-	self, met := m.newcomer(), m.mu.note.Newcomers
+	self := m.newcomer()
+	met := slices.DeleteFunc(slices.Clone(m.mu.note.Newcomers), func(n ring.Newcomer) bool { return !m.alive(n.Member.ID) })
 	m.mu.Unlock()
 	if len(self.Seeds) > 0 && self.Expect == 0 {
-		m.waiting("--join names nodes, none of which has answered with a cluster yet")
+		m.waiting(waitForAny)
 		return nil
 	}
 	s, wait, err := ring.Found(self, met, func(b []byte) { _, _ = rand.Read(b) })
@@ -189,6 +174,24 @@ func (m *membership) found() error {
 	}
 	m.log.Info("founded the cluster", "cluster", s.Cluster.Name, "nodes", len(s.Members), "partitions", s.Cluster.Q, "n", s.Cluster.N)
 	return m.take(s)
+}
+
+// waitForAny is what a node waits for that may only join, never found.
+const waitForAny = "--join names nodes, none of which has answered with a cluster yet"
+
+// look tries again to found: somebody who was met may have come into reach.
+func (m *membership) look() {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	if m.State().IsZero() {
+		m.told(m.found())
+	}
+}
+
+func (m *membership) told(err error) {
+	if err != nil {
+		m.log.Error("cannot found the cluster", "error", err)
+	}
 }
 
 // waiting says what an empty node waits for, not more than every few seconds.
@@ -204,6 +207,9 @@ func (m *membership) Waiting() string {
 	defer m.mu.Unlock()
 	if !m.mu.state.IsZero() {
 		return ""
+	}
+	if len(m.cfg.Join) > 0 && m.cfg.Expect == 0 {
+		return waitForAny
 	}
 	_, wait, _ := ring.Found(m.newcomer(), m.mu.note.Newcomers, func([]byte) {})
 	return wait
@@ -234,7 +240,7 @@ func (m *membership) take(s ring.State) error {
 		return err
 	}
 	encoded := s.Encode()
-	if string(encoded) == string(m.State().Encode()) && m.State().Layout != nil {
+	if string(encoded) == string(m.State().Encode()) {
 		return nil
 	}
 	if err := m.store.PutMeta(ringDocument, encoded); err != nil {

@@ -128,21 +128,22 @@ func (n *Node) openCluster() (err error) {
 	if n.members, err = newMembership(&n.cfg, n.store, n.self(), n.ringChanged); err != nil {
 		return err
 	}
+	if err := n.members.start(n.ctx, n.openGossip); err != nil {
+		return err
+	}
+	n.gossip.Announce()
+	return nil
+}
+
+func (n *Node) openGossip() (g *gossip.Gossip, err error) {
 	n.gossip, err = gossip.Open(gossip.Config{
 		Self: n.self(), Seeds: n.cfg.Join, Label: n.cfg.Cluster, Bind: n.cfg.Gossip, Advertise: n.gossipAdvertised(),
 		Transport: n.cfg.Network.Gossip, Local: n.members.localNote, Merge: n.members.merge, Logger: n.cfg.Logger,
 	})
 	if err != nil {
-		return &PortError{Flag: "gossip", Addr: n.cfg.Gossip, Err: err}
+		return nil, &PortError{Flag: "gossip", Addr: n.cfg.Gossip, Err: err}
 	}
-	n.members.mu.Lock()
-	n.members.mu.self.Gossip = n.cfg.advertised(n.gossip.Address())
-	n.members.mu.Unlock()
-	if err := n.members.start(); err != nil {
-		return err
-	}
-	n.gossip.Announce()
-	return nil
+	return n.gossip, nil
 }
 
 // self is this node's own record. Status and epoch are the document's.
@@ -224,9 +225,12 @@ func (n *Node) watchMembers() {
 			return
 		case <-n.gossip.Changes():
 		}
-		if n.wire.peers.Load() != nil {
-			n.peerChanged()
+		if n.wire.peers.Load() == nil {
+			n.members.look()
+			n.gossip.Announce()
+			continue
 		}
+		n.peerChanged()
 	}
 }
 

@@ -37,12 +37,17 @@ type bridge struct {
 	warn limiter
 }
 
+// routine reports whether a warning is none: what follows from a veto of ours, and a node that comes back.
+func routine(text string) bool {
+	return strings.Contains(text, errForeign.Error()) || strings.HasPrefix(text, "Refuting a ")
+}
+
 // Write never fails.
 func (b *bridge) Write(line []byte) (int, error) {
 	level, text := slog.LevelDebug, strings.TrimSpace(string(line))
 	if tag, rest, found := strings.Cut(text, "] "); found && strings.HasPrefix(tag, "[") {
 		text = strings.TrimPrefix(rest, "memberlist: ")
-		if tag != "[DEBUG" && tag != "[INFO" && !strings.Contains(text, errForeign.Error()) && b.warn.pass() {
+		if tag != "[DEBUG" && tag != "[INFO" && !routine(text) && b.warn.pass() {
 			level = slog.LevelWarn
 		}
 	}
