@@ -67,6 +67,9 @@ func (g *Get) prefer(id ring.NodeID) {
 	}
 }
 
+// Asks returns the replicas to ask, in order. Read only.
+func (g *Get) Asks() []Ask { return g.asks }
+
 // Reach returns how many replicas could be asked.
 func (g *Get) Reach() int { return len(g.asks) }
 

@@ -7,9 +7,10 @@ import (
 	"github.com/holdfastdb/holdfast/request"
 )
 
-// minting is the request.Minter of one write: what it adds to the coordinator's copy of the key, decided under the
-// key's lock. One minting serves one Put, PutSeen or DeleteSeen, or a whole round of read-modify-writes of a key.
-type minting struct {
+// Minting is the request.Minter of one write: what it adds to the coordinator's copy of the key, decided under the
+// key's lock. One Minting serves one Put, PutSeen or DeleteSeen, or a whole round of read-modify-writes of a key. It
+// knows no clock and waits for nothing.
+type Minting struct {
 	ops     []*request.Op // one, or a round's
 	read    causal.State  // what the quorum read of a round showed, or what a survivor holds
 	fold    bool          // second write of a Put: cover read as well
@@ -20,8 +21,22 @@ type minting struct {
 	tainted int              // ops[tainted:] saw or made what this round writes: they share its fate
 }
 
+// NewMinting prepares the write of one Put, PutSeen or DeleteSeen, or of several Modify or Delete of one key. now is
+// the wall clock in Unix milliseconds, for expiry; settled is Settlement.Settled.
+func NewMinting(ops []*request.Op, now int64, settled func(causal.Stamp) bool) *Minting {
+	return &Minting{ops: ops, now: now, settled: settled}
+}
+
+// Over gives a round what its quorum read showed.
+func (m *Minting) Over(read causal.State) { m.read = read }
+
+// Fold returns the second write of a Put of which the first met siblings elsewhere that outstamp it: it covers those too.
+func (m *Minting) Fold(survivor causal.State, now int64) *Minting {
+	return &Minting{ops: m.ops, read: survivor, fold: true, now: now, settled: m.settled}
+}
+
 // Mint implements request.Minter.
-func (m *minting) Mint(cur causal.State, actor func() causal.Actor) (causal.State, bool) {
+func (m *Minting) Mint(cur causal.State, actor func() causal.Actor) (causal.State, bool) {
 	m.results = make([]request.Result, len(m.ops))
 	m.tainted = len(m.ops)
 	op := m.ops[0]
@@ -36,14 +51,29 @@ func (m *minting) Mint(cur causal.State, actor func() causal.Actor) (causal.Stat
 	return m.round(cur, actor)
 }
 
-// result is what operation i is answered once its write is held by enough nodes. Seen lets WAIT ask who holds it.
-func (m *minting) result(i int, out *written) request.Result {
+// Answer returns the result of operation i, once its write's fate is known: err as the write ended, nil when enough nodes
+// hold delta. Those that wrote, or saw what was written, share the write's fate; earlier ones of a round do not. acks are
+// the primaries that hold it. Seen lets WAIT ask who holds it.
+func (m *Minting) Answer(i int, delta causal.State, acks int, err error) request.Result {
+	if err != nil && (m.results == nil || i >= m.tainted) {
+		return request.Result{Err: err}
+	}
 	r := m.results[i]
-	r.Acks = out.acks
+	r.Acks = acks
 	if r.Wrote && r.Seen.IsZero() {
-		r.Seen = writtenBy(out.delta)
+		r.Seen = writtenBy(delta)
 	}
 	return r
+}
+
+// Frees reports whether the write only removes: it may use the disk's reserve.
+func (m *Minting) Frees() bool {
+	for _, op := range m.ops {
+		if op.Verb != request.Delete && op.Verb != request.DeleteSeen {
+			return false
+		}
+	}
+	return true
 }
 
 // writtenBy returns the dots that a delta mints, or, of a delete, all that it covers.
@@ -59,7 +89,7 @@ func writtenBy(delta causal.State) causal.Context {
 }
 
 // put overwrites all that the coordinator holds; a retry overwrites nothing.
-func (m *minting) put(op *request.Op, cur causal.State, actor func() causal.Actor) (causal.State, bool) {
+func (m *Minting) put(op *request.Op, cur causal.State, actor func() causal.Actor) (causal.State, bool) {
 	m.tainted = 0
 	m.results[0] = request.Result{Wrote: true, Int: 1}
 	cur = causal.Sync(cur, m.read)
@@ -89,7 +119,7 @@ func twinOf(op *request.Op, cur causal.State) (delta causal.State, known bool) {
 	return causal.State{}, false
 }
 
-func (m *minting) putSeen(op *request.Op, cur causal.State, actor func() causal.Actor) (causal.State, bool) {
+func (m *Minting) putSeen(op *request.Op, cur causal.State, actor func() causal.Actor) (causal.State, bool) {
 	m.tainted = 0
 	m.results[0] = request.Result{Wrote: true, Int: 1}
 	if twin, known := twinOf(op, cur); known {
@@ -117,7 +147,7 @@ func coveredExpiry(cur causal.State, seen causal.Context) int64 {
 	return 0
 }
 
-func (m *minting) deleteSeen(op *request.Op, cur causal.State) (causal.State, bool) {
+func (m *Minting) deleteSeen(op *request.Op, cur causal.State) (causal.State, bool) {
 	m.tainted = 0
 	delta := cur.Put(op.Seen, causal.Actor{}, nil, m.settled)
 	_, left := live(causal.Sync(cur, delta), m.now)
@@ -127,7 +157,7 @@ func (m *minting) deleteSeen(op *request.Op, cur causal.State) (causal.State, bo
 
 // round applies the operations one after another to the value and mints once, what the last of them leaves. Nobody can
 // have seen what was in between: the key is locked.
-func (m *minting) round(cur causal.State, actor func() causal.Actor) (causal.State, bool) {
+func (m *Minting) round(cur causal.State, actor func() causal.Actor) (causal.State, bool) {
 	base := causal.Sync(cur, m.read)
 	state, write := base, false
 	var versions []causal.Version

@@ -8,7 +8,7 @@ import (
 )
 
 // mintOnto runs one operation against a state, as a store does, and returns what is stored.
-func mintOnto(cur causal.State, m *minting) (after causal.State, minted bool) {
+func mintOnto(cur causal.State, m *Minting) (after causal.State, minted bool) {
 	delta, ok := m.Mint(cur, func() causal.Actor { return causal.Actor{Boot: 3, Seq: 1} })
 	return causal.Sync(cur, delta), ok
 }
@@ -23,7 +23,7 @@ func TestAttemptThatArrivesAfterItsTwinWasOverwrittenWritesNothing(t *testing.T)
 	for _, verb := range []request.Verb{request.Put, request.PutSeen} {
 		for attempt := range uint8(2) {
 			op := &request.Op{Verb: verb, Stamp: stamp, Value: []byte("old"), Attempt: attempt}
-			after, _ := mintOnto(cur, &minting{ops: []*request.Op{op}, settled: never})
+			after, _ := mintOnto(cur, &Minting{ops: []*request.Op{op}, settled: never})
 			if got := values(after); len(got) != 1 || got[0] != "new" {
 				t.Errorf("verb %d, attempt %d: %q, want the newer value alone", verb, attempt, got)
 			}
@@ -36,7 +36,7 @@ func TestFoldOfAWriteOverwrittenMeanwhileWritesNothing(t *testing.T) {
 	never := func(causal.Stamp) bool { return false }
 	gone := causal.State{Seen: causal.Context{}.AddStamp(stamp)}
 	survivor := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 2, Seq: 1}, []causal.Version{{Stamp: causal.Stamp{Time: causal.TimeOf(2000, 0), Node: 2}, Value: []byte("survivor")}}, never)
-	m := &minting{ops: []*request.Op{{Verb: request.Put, Stamp: stamp, Value: []byte("old")}}, fold: true, read: survivor, settled: never}
+	m := &Minting{ops: []*request.Op{{Verb: request.Put, Stamp: stamp, Value: []byte("old")}}, fold: true, read: survivor, settled: never}
 	after, minted := mintOnto(causal.Sync(gone, survivor), m)
 	if got := values(after); minted || len(got) != 1 || got[0] != "survivor" {
 		t.Fatalf("%q (minted %v), want the survivor alone", got, minted)
@@ -46,7 +46,7 @@ func TestFoldOfAWriteOverwrittenMeanwhileWritesNothing(t *testing.T) {
 func TestRoundSharesOneMint(t *testing.T) {
 	incr := func() *request.Op { return &request.Op{Verb: request.Modify, Change: request.ChangeAdd, Delta: 1} }
 	nx := &request.Op{Verb: request.Modify, Change: request.ChangeSet, Cond: request.IfAbsent, Value: []byte("x")}
-	m := &minting{ops: []*request.Op{incr(), nx, incr()}}
+	m := &Minting{ops: []*request.Op{incr(), nx, incr()}}
 	after, minted := mintOnto(causal.State{}, m)
 	if got := values(after); !minted || len(got) != 1 || got[0] != "2" || after.Siblings[0].Dot.Counter != 1 {
 		t.Fatalf("%q, want one dot with 2", got)

@@ -211,7 +211,7 @@ func (c *Coordinator) roundIntent(t turn, read causal.State) intent {
 		w = max(w, each.op.W)
 	}
 	m := c.minting(ops...)
-	m.read = read
+	m.Over(read)
 	return intent{key: ops[0].Key, w: w, m: m}
 }
 
@@ -226,14 +226,9 @@ func (c *Coordinator) writeAll(view *View, turns []turn, intents []intent, at []
 	wg.Wait()
 }
 
-// answerTurn gives each operation its own result; those that wrote, or saw what was written, share the write's fate.
-func answerTurn(t turn, m *minting, out *written) {
+// answerTurn gives each operation its own result.
+func answerTurn(t turn, m *Minting, out *written) {
 	for i, w := range t.ops {
-		switch {
-		case out.err != nil && (m.results == nil || i >= m.tainted):
-			w.report(request.Result{Err: out.err})
-		default:
-			w.report(m.result(i, out))
-		}
+		w.report(m.Answer(i, out.delta, out.acks, out.err))
 	}
 }

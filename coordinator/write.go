@@ -28,7 +28,7 @@ type putting struct {
 	Put
 	written
 	own     request.Write // the node's own copy
-	minting *minting
+	minting *Minting
 	decided bool
 	stored  bool // minted and committed here
 }
@@ -45,7 +45,7 @@ type written struct {
 type intent struct {
 	key request.Key
 	w   uint8 // 0: the keyspace's own
-	m   *minting
+	m   *Minting
 }
 
 // copyOf is one leg of one put on its way in a frame.
@@ -99,7 +99,7 @@ func (w *writing) plan(intents []intent) (own []*request.Write, at []int) {
 				p.own.Owed = append(p.own.Owed, l.For)
 			}
 		}
-		p.own.Reserve = in.m.frees()
+		p.own.Reserve = in.m.Frees()
 		own, at = append(own, &p.own), append(at, i)
 	}
 	return own, at
@@ -289,50 +289,31 @@ func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, r
 			c.observe("write", began)
 		}
 		i, m := direct[j], intents[j].m
-		if out.err != nil {
-			report(i, request.Result{Err: out.err})
-			return
-		}
-		r := m.result(0, out)
-		if ops[i].Verb == request.Put && len(out.survivor.Siblings) > 0 {
+		if out.err == nil && ops[i].Verb == request.Put && len(out.survivor.Siblings) > 0 {
 			survivor := out.survivor
 			c.wg.Go(func() { c.foldIn(intents[j], survivor, func(r request.Result) { report(i, r) }) })
 			return
 		}
-		report(i, r)
+		report(i, m.Answer(0, out.delta, out.acks, out.err))
 	})
 }
 
-func (c *Coordinator) minting(ops ...*request.Op) *minting {
-	return &minting{ops: ops, now: c.Now().UnixMilli(), settled: c.Settlement.Settled}
+func (c *Coordinator) minting(ops ...*request.Op) *Minting {
+	return NewMinting(ops, c.Now().UnixMilli(), c.Settlement.Settled)
 }
 
 // foldIn writes a Put once more, over the values elsewhere that outstamp it: a GET after the acknowledgement must not
 // answer one of them.
 func (c *Coordinator) foldIn(in intent, survivor causal.State, report func(request.Result)) {
 	c.Counters.Folds.Add(1)
-	again := c.minting(in.m.ops...)
-	again.fold, again.read = true, survivor
-	in.m = again
+	in.m = in.m.Fold(survivor, c.Now().UnixMilli())
 	c.startWrite(c.view.Load(), []intent{in}, func(_ int, out *written) {
 		if out.err != nil {
 			// The first write reached W: it is written, though something outstamps it.
 			out.err = maybe("put", 1, out.acks)
-			report(request.Result{Err: out.err})
-			return
 		}
-		report(again.result(0, out))
+		report(in.m.Answer(0, out.delta, out.acks, out.err))
 	})
-}
-
-// frees reports whether the write only removes: it may use the disk's reserve.
-func (m *minting) frees() bool {
-	for _, op := range m.ops {
-		if op.Verb != request.Delete && op.Verb != request.DeleteSeen {
-			return false
-		}
-	}
-	return true
 }
 
 // ServeReads answers another node's reads from the own store, refusing keys of which this node is no replica.
