@@ -112,7 +112,6 @@ func TestFencedDependenciesAreKnownToOnePackage(t *testing.T) {
 	}
 }
 
-
 func TestUpwardAndSidewaysImportsAreFound(t *testing.T) {
 	mine, _ := layerOf("coordinator")
 	faults := upward("coordinator", mine, []string{"fmt", module + "/causal", module + "/replica", module + "/node", module + "/cmd/cart/cart"})
