@@ -85,9 +85,9 @@ func TestVerdicts(t *testing.T) {
 	}{
 		"all well; a removed node does not count": {[]protocol.NodeStatus{alive, alive, gone}, "all 2 nodes alive"},
 		"one dead": {[]protocol.NodeStatus{alive, dead},
-			"1 of 2 nodes dead: b. Start it again; only if a disk is lost for good: holdfast remove b"},
+			"1 of 2 nodes dead: b. Start it again: what was missed meanwhile is kept"},
 		"two dead": {[]protocol.NodeStatus{dead, alive, dead},
-			"2 of 3 nodes dead: b, b. Start them again; only if a disk is lost for good: holdfast remove b"},
+			"2 of 3 nodes dead: b, b. Start them again: what was missed meanwhile is kept"},
 	} {
 		if got := verdict(protocol.Status{Nodes: c.nodes}); got != c.want {
 			t.Errorf("%s: got %q, want %q", name, got, c.want)

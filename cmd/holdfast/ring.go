@@ -75,7 +75,7 @@ func ringVerdict(r protocol.Ring) string {
 		}
 	}
 	if short > 0 {
-		text += fmt.Sprintf("\n%d partitions have a copy on a dead node; fallbacks stand in, and nothing moves until holdfast remove says so", short)
+		text += fmt.Sprintf("\n%d partitions have a copy on a dead node; the others serve, and keep what it misses", short)
 	}
 	return text
 }

@@ -91,8 +91,8 @@ func aliveLine(members int, dead []string) string {
 	if len(dead) > 1 {
 		what = "Start them again"
 	}
-	return fmt.Sprintf("%d of %d nodes dead: %s. %s; only if a disk is lost for good: holdfast remove %s",
-		len(dead), members, strings.Join(dead, ", "), what, dead[0])
+	return fmt.Sprintf("%d of %d nodes dead: %s. %s: what was missed meanwhile is kept",
+		len(dead), members, strings.Join(dead, ", "), what)
 }
 
 // writeTable aligns the columns, without blanks at the lines' ends.
