@@ -1,0 +1,157 @@
+//go:build linux
+
+package e2e
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// violationsMax is how many violations a failed test tells.
+const violationsMax = 10
+
+// answered fails the test if a command failed that had to succeed.
+func (r *record) answered(t *testing.T) {
+	t.Helper()
+	if r.failed > 0 {
+		t.Errorf("%d commands failed, among them:\n%s", r.failed, strings.Join(r.failures[:min(len(r.failures), failuresMax)], "\n"))
+	}
+}
+
+// report prints how long commands took, in all and in the window after a fault, and returns the slowest there.
+func (r *record) report(t *testing.T, fault, window time.Duration) (slowest time.Duration) {
+	t.Helper()
+	around := slices.DeleteFunc(slices.Clone(r.samples), func(s sample) bool { return s.at+s.took < fault || s.at > fault+window })
+	t.Logf("all:              %s", latencies(r.samples))
+	t.Logf("%5v from fault: %s", window, latencies(around))
+	t.Logf("MAYBE: %d, failed: %d", r.unsure, r.failed)
+	for _, s := range around[:min(3, len(around))] {
+		t.Logf("slow: %s began %v after the fault and took %v", s.command, (s.at - fault).Round(time.Millisecond), s.took.Round(time.Millisecond))
+	}
+	if len(around) == 0 {
+		return 0
+	}
+	return around[0].took
+}
+
+// latencies sorts the samples, slowest first, and says how they are spread.
+func latencies(samples []sample) string {
+	slices.SortFunc(samples, func(a, b sample) int { return cmp.Compare(b.took, a.took) })
+	n := len(samples)
+	if n == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d commands, p50 %v, p99 %v, p99.9 %v, max %v", n, samples[n/2].took.Round(10*time.Microsecond),
+		samples[n/100].took.Round(10*time.Microsecond), samples[n/1000].took.Round(10*time.Microsecond), samples[0].took.Round(10*time.Microsecond))
+}
+
+// verify reads everything through every node, one copy at a time, and checks the whole history: call it when no hints are left.
+func (r *record) verify(t *testing.T, l *workload, nodes ...*member) {
+	t.Helper()
+	var violations []string
+	for _, m := range nodes {
+		violations = append(violations, r.readAll(t, l, m)...)
+	}
+	reads, writes := 0, 0
+	for key, h := range r.registers {
+		violations = append(violations, checkRegister(key, *h)...)
+		reads, writes = reads+len(h.reads), writes+len(h.writes)
+	}
+	for key, h := range r.versions {
+		violations = append(violations, checkVersions(key, *h)...)
+		reads, writes = reads+len(h.reads), writes+len(h.writes)
+	}
+	t.Logf("checked %d writes and %d reads of %d keys, %d counters, %d appended keys: %d violations", writes, reads,
+		len(r.registers)+len(r.versions), len(r.counters), len(r.appends), len(violations))
+	if len(violations) > 0 {
+		t.Errorf("%d violations, among them:\n%s", len(violations), strings.Join(violations[:min(len(violations), violationsMax)], "\n"))
+	}
+}
+
+// readAll reads every key once from one node at R=1, adds the reads to the histories, and checks counters and appended keys.
+func (r *record) readAll(t *testing.T, l *workload, m *member) (violations []string) {
+	t.Helper()
+	conn := m.client(t)
+	must(t, conn, "HOLDFAST", "QUORUM", "R", "1")
+	for key, reply := range fetch(t, conn, "GET", keysOf(r.registers)) {
+		r.registers[key].reads = append(r.registers[key].reads, read{valuesOf(reply), l.now(), l.now(), m.name})
+	}
+	for key, reply := range fetch(t, conn, "GETV", keysOf(r.versions)) {
+		_, values := contextOf(reply)
+		r.versions[key].reads = append(r.versions[key].reads, read{values, l.now(), l.now(), m.name})
+	}
+	for key, reply := range fetch(t, conn, "GET", keysOf(r.counters)) {
+		c := r.counters[key]
+		if n := integer(reply); n < c.acked || n > c.acked+c.unsure {
+			violations = append(violations, fmt.Sprintf("%s on %s is %d, want %d to %d", key, m.name, n, c.acked, c.acked+c.unsure))
+		}
+	}
+	for key, reply := range fetch(t, conn, "GET", keysOf(r.appends)) {
+		p := r.appends[key]
+		violations = append(violations, checkAppends(key+" on "+m.name, strings.Join(valuesOf(reply), ""), p.acked, p.unsure)...)
+	}
+	return violations
+}
+
+func keysOf[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for key := range m {
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// integer returns a counter's value; 0 when it is missing.
+func integer(reply any) int64 {
+	if reply == nil {
+		return 0
+	}
+	n, err := redis.Int64(reply, nil)
+	if err != nil {
+		return -1
+	}
+	return n
+}
+
+// pipelined is how many commands fetch has on the way at once.
+const pipelined = 500
+
+// fetch reads all keys with one command each, and returns the replies by key.
+func fetch(t *testing.T, conn redis.Conn, command string, keys []string) map[string]any {
+	t.Helper()
+	replies := make(map[string]any, len(keys))
+	for chunk := range slices.Chunk(keys, pipelined) {
+		for _, key := range chunk {
+			if err := conn.Send(command, key); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := conn.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		for _, key := range chunk {
+			reply, err := conn.Receive()
+			if err != nil {
+				t.Fatalf("%s %s: %v", command, key, err)
+			}
+			replies[key] = reply
+		}
+	}
+	return replies
+}
+
+// must runs a command that has to succeed.
+func must(t *testing.T, conn redis.Conn, command string, args ...any) any {
+	t.Helper()
+	reply, err := conn.Do(command, args...)
+	if err != nil {
+		t.Fatalf("%s %v: %v", command, args, err)
+	}
+	return reply
+}
