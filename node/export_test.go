@@ -1,0 +1,26 @@
+package node
+
+import (
+	"time"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/replica"
+	"github.com/holdfastdb/holdfast/request"
+)
+
+// Store shows tests what a node holds.
+func (n *Node) Store() *replica.Store { return n.store }
+
+// Held returns what a node's own replica holds of a key of the first keyspace.
+func (n *Node) Held(key string) (causal.State, error) {
+	name := []byte(key)
+	r := &request.Read{Key: request.Key{Name: name, Partition: n.coord.View().Partition(name)}}
+	n.store.Read([]*request.Read{r})
+	return r.State, r.Err
+}
+
+// ClockCorrection is by how much the node corrects its machine's clock.
+func (n *Node) ClockCorrection() time.Duration { return time.Duration(n.wall.correction.Load()) }
+
+// Median is the correction that a node draws from the offsets of the others.
+func Median(offsets []time.Duration) time.Duration { return median(offsets) }
