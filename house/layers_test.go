@@ -10,6 +10,7 @@ import (
 // layers are the packages from the ground up. A package imports only from layers below its own.
 func layers() [][]string {
 	return [][]string{
+		{"fault"}, // below all: bugs can be planted anywhere
 		{"causal", "ring"},
 		{"request"},
 		{"coordinator", "protocol", "replica", "replica/peer", "ring/gossip"},
