@@ -245,6 +245,23 @@ func TestIncrementIsNeverRunTwice(t *testing.T) {
 	})
 }
 
+func TestRefusalAfterALostReplyIsMaybe(t *testing.T) {
+	for _, refusal := range []error{request.ErrOverloaded, request.ErrTooManySiblings, request.ErrDiskLow} {
+		inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+			pl := h.places("k")
+			pl[0].set("coordinate", houseFault{loseReply: true})
+			pl[1].store.refuse = refusal
+			if errors.Is(refusal, request.ErrOverloaded) {
+				pl[1].set("coordinate", houseFault{refused: refusal})
+			}
+			r := pl[2].putSeen("k", "v", causal.Context{})
+			if pl[2].store.refuse = nil; errors.Is(r.Err, refusal) {
+				t.Fatalf("%v, though the first attempt was executed and its reply lost; want success or MAYBE", r.Err)
+			}
+		})
+	}
+}
+
 func TestIncrementRefusedUnexecutedGoesToTheNext(t *testing.T) {
 	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
 		pl := h.places("k")
@@ -454,6 +471,9 @@ func TestOverloadIsRefusedUnexecuted(t *testing.T) {
 		n.inFlight.ops.Store(opsInFlightMax)
 		if err := n.set1("k", "v"); !errors.Is(err, request.ErrOverloaded) {
 			t.Fatalf("one over the cap: %v, want TRYAGAIN", err)
+		}
+		if ops, bytes := n.inFlight.ops.Load(), n.inFlight.bytes.Load(); ops != opsInFlightMax || bytes != 0 {
+			t.Fatalf("%d operations and %d bytes counted after a refusal, want %d and 0", ops, bytes, opsInFlightMax)
 		}
 		n.inFlight.ops.Store(opsInFlightMax - 1)
 		if err := n.set1("k", "v"); err != nil {

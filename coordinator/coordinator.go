@@ -150,7 +150,8 @@ func (c *Coordinator) admit(view *View, ops []*request.Op) (size int64, err erro
 	for _, op := range ops {
 		size += int64(len(op.Key.Name) + len(op.Value))
 	}
-	if c.inFlight.ops.Add(int64(len(ops))) > opsInFlightMax || c.inFlight.bytes.Add(size) > bytesInFlightMax {
+	opsNow, bytesNow := c.inFlight.ops.Add(int64(len(ops))), c.inFlight.bytes.Add(size)
+	if opsNow > opsInFlightMax || bytesNow > bytesInFlightMax {
 		c.inFlight.ops.Add(-int64(len(ops)))
 		c.inFlight.bytes.Add(-size)
 		c.Counters.Overloaded.Add(int64(len(ops)))

@@ -93,7 +93,7 @@ func (b *batch) returned(as []*attempt, err error) {
 func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 	lost := isMaybe(r.Err)
 	if !lost && !retryElsewhere(r.Err) {
-		b.answer(a.at, r)
+		b.answer(a.at, b.afterLoss(a, r))
 		return ring.NodeID{}, false
 	}
 	a.lost = a.lost || lost
@@ -109,6 +109,15 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 	}
 	a.op = cp
 	return to, true
+}
+
+// afterLoss is the true answer of an operation whose earlier attempt was perhaps executed: a later attempt's success, but
+// not its refusal, which speaks for itself alone.
+func (b *batch) afterLoss(a *attempt, r request.Result) request.Result {
+	if r.Err == nil || !a.lost {
+		return r
+	}
+	return request.Result{Err: b.final(a, r.Err)}
 }
 
 // retryElsewhere reports whether another coordinator may do what this one refused unexecuted.
@@ -139,10 +148,6 @@ func (b *batch) retryHere(as []*attempt) {
 		ops[j] = a.op
 	}
 	b.c.coordinate(b.c.view.Load(), ops, b.deadline, func(j int, r request.Result) {
-		a := as[j]
-		if r.Err != nil && a.lost {
-			r = request.Result{Err: b.final(a, r.Err)}
-		}
-		b.answer(a.at, r)
+		b.answer(as[j].at, b.afterLoss(as[j], r))
 	})
 }
