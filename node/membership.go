@@ -31,16 +31,17 @@ type membership struct {
 	turn sync.Mutex // one change at a time; held while the document is written to disk
 	mu   struct {
 		sync.Mutex
-		self  ring.Member
-		first bool // the first seed is this node, whatever name it is given by
-		state ring.State
-		note  ring.Note // of newcomers, while there is no state
+		self    ring.Member
+		first   bool // the first seed is this node, whatever name it is given by
+		state   ring.State
+		note    ring.Note // of newcomers, while there is no state
+		refused error     // why this node cannot join the cluster that answered last
 	}
-	waitLog limiter
+	refusalLog limiter
 }
 
 func newMembership(cfg *Config, store *replica.Store, self ring.Member, changed func(ring.State)) (*membership, error) {
-	m := &membership{cfg: cfg, store: store, log: cfg.Logger, changed: changed, waitLog: limiter{every: waitLogEvery}}
+	m := &membership{cfg: cfg, store: store, log: cfg.Logger, changed: changed, refusalLog: limiter{every: waitLogRepeat}}
 	saved, err := store.GetMeta(ringDocument)
 	if err != nil {
 		return nil, err
@@ -139,8 +140,11 @@ func (m *membership) merge(n ring.Note) {
 			err = m.take(m.withSelf(merged.State))
 		}
 	}
+	m.mu.Lock()
+	m.mu.refused = err
+	m.mu.Unlock()
 	if err != nil {
-		if m.waitLog.ok(time.Now()) {
+		if m.refusalLog.ok(time.Now()) {
 			m.log.Error("cannot join the cluster", "error", err)
 		}
 		return
@@ -156,24 +160,27 @@ func (m *membership) merge(n ring.Note) {
 
 // found founds the cluster if it is this node's turn and everybody expected has met.
 func (m *membership) found() error {
-	m.mu.Lock()
-	self := m.newcomer()
-	met := slices.DeleteFunc(slices.Clone(m.mu.note.Newcomers), func(n ring.Newcomer) bool { return !m.alive(n.Member.ID) })
-	m.mu.Unlock()
-	if len(self.Seeds) > 0 && self.Expect == 0 {
-		m.waiting(waitForAny)
-		return nil
-	}
-	s, wait, err := ring.Found(self, met, func(b []byte) { _, _ = rand.Read(b) })
-	switch {
-	case err != nil:
+	s, wait, err := m.decide(func(b []byte) { _, _ = rand.Read(b) })
+	if err != nil || wait != "" {
 		return err
-	case wait != "":
-		m.waiting(wait)
-		return nil
 	}
 	m.log.Info("founded the cluster", "cluster", s.Cluster.Name, "nodes", len(s.Members), "partitions", s.Cluster.Q, "n", s.Cluster.N)
 	return m.take(s)
+}
+
+// decide returns the founding document, or in words what this node, which is empty, waits for.
+func (m *membership) decide(random func([]byte)) (s ring.State, wait string, err error) {
+	m.mu.Lock()
+	self, refused := m.newcomer(), m.mu.refused
+	met := slices.DeleteFunc(slices.Clone(m.mu.note.Newcomers), func(n ring.Newcomer) bool { return !m.alive(n.Member.ID) })
+	m.mu.Unlock()
+	switch {
+	case refused != nil:
+		return ring.State{}, refused.Error(), nil
+	case len(self.Seeds) > 0 && self.Expect == 0:
+		return ring.State{}, waitForAny, nil
+	}
+	return ring.Found(self, met, random)
 }
 
 // waitForAny is what a node waits for that may only join, never found.
@@ -194,24 +201,34 @@ func (m *membership) told(err error) {
 	}
 }
 
-// waiting says what an empty node waits for, not more than every few seconds.
-func (m *membership) waiting(what string) {
-	if m.waitLog.ok(time.Now()) {
-		m.log.Info("waiting for a cluster", "for", what)
+// tellWaiting logs what an empty node waits for: when that is news, and again once in a while, until there is a cluster or
+// ctx ends.
+func (m *membership) tellWaiting(ctx context.Context) {
+	tick := time.NewTicker(waitLogEvery)
+	defer tick.Stop()
+	told, repeat := "", limiter{every: waitLogRepeat}
+	for wait := m.Waiting(); wait != ""; wait = m.Waiting() {
+		if repeat.ok(time.Now()) || wait != told {
+			m.log.Info("waiting for a cluster", "for", wait)
+		}
+		told = wait
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
 	}
 }
 
 // Waiting says in words what an empty node waits for; empty when it has a cluster.
 func (m *membership) Waiting() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.mu.state.IsZero() {
+	if !m.State().IsZero() {
 		return ""
 	}
-	if len(m.cfg.Join) > 0 && m.cfg.Expect == 0 {
-		return waitForAny
+	_, wait, err := m.decide(func([]byte) {})
+	if err != nil {
+		return err.Error()
 	}
-	_, wait, _ := ring.Found(m.newcomer(), m.mu.note.Newcomers, func([]byte) {})
 	return wait
 }
 

@@ -170,6 +170,7 @@ func (n *Node) serve() {
 	n.wg.Go(func() { _ = n.http.Serve(n.ports.http) })
 	n.wg.Go(func() { _ = n.resp.Serve(n.ports.resp) })
 	n.wg.Go(n.watchMembers)
+	n.wg.Go(func() { n.members.tellWaiting(n.ctx) })
 	n.wg.Go(func() { n.watchClocks(n.ctx) })
 }
 
