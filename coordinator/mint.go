@@ -14,6 +14,7 @@ type Minting struct {
 	ops     []*request.Op // one, or a round's
 	read    causal.State  // what the quorum read of a round showed, or what a survivor holds
 	fold    bool          // second write of a Put: cover read as well
+	first   causal.Dot    // of a fold: what the first write minted
 	now     int64         // Unix milliseconds
 	settled func(causal.Stamp) bool
 
@@ -30,9 +31,10 @@ func NewMinting(ops []*request.Op, now int64, settled func(causal.Stamp) bool) *
 // Over gives a round what its quorum read showed.
 func (m *Minting) Over(read causal.State) { m.read = read }
 
-// Fold returns the second write of a Put of which the first met siblings elsewhere that outstamp it: it covers those too.
-func (m *Minting) Fold(survivor causal.State, now int64) *Minting {
-	return &Minting{ops: m.ops, read: survivor, fold: true, now: now, settled: m.settled}
+// Fold returns the second write of a Put of which the first, delta, met siblings elsewhere that outstamp it: it covers
+// those too.
+func (m *Minting) Fold(delta, survivor causal.State, now int64) *Minting {
+	return &Minting{ops: m.ops, read: survivor, fold: true, first: delta.Siblings[0].Dot, now: now, settled: m.settled}
 }
 
 // Mint implements request.Minter.
@@ -92,6 +94,11 @@ func writtenBy(delta causal.State) causal.Context {
 func (m *Minting) put(op *request.Op, cur causal.State, actor func() causal.Actor) (causal.State, bool) {
 	m.tainted = 0
 	m.results[0] = request.Result{Wrote: true, Int: 1}
+	if _, held := twinOf(op, cur); m.fold && !held && cur.Seen.Has(m.first) {
+		// What the first write left was overwritten since. Its stamp may be forgotten, for once its client has given up it
+		// is settled; its dot never is.
+		return causal.State{}, false
+	}
 	cur = causal.Sync(cur, m.read)
 	if twin, known := twinOf(op, cur); known && !(m.fold && len(twin.Siblings) > 0) {
 		return twin, len(twin.Siblings) > 0

@@ -43,6 +43,20 @@ func TestFoldOfAWriteOverwrittenMeanwhileWritesNothing(t *testing.T) {
 	}
 }
 
+func TestFoldOfASettledWriteOverwrittenMeanwhileWritesNothing(t *testing.T) {
+	// Its client gave up waiting, so its stamp is settled, and whoever overwrote it did not remember it.
+	all := func(causal.Stamp) bool { return true }
+	op := &request.Op{Verb: request.Put, Stamp: causal.Stamp{Time: causal.TimeOf(1000, 0), Node: 1}, Value: []byte("old")}
+	first := NewMinting([]*request.Op{op}, 0, all)
+	delta, _ := first.Mint(causal.State{}, func() causal.Actor { return causal.Actor{Boot: 3, Seq: 1} })
+	newer := delta.Put(delta.Seen, causal.Actor{Boot: 3, Seq: 1}, []causal.Version{{Stamp: causal.Stamp{Time: causal.TimeOf(3000, 0), Node: 2}, Value: []byte("newer")}}, all)
+	survivor := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 2, Seq: 1}, []causal.Version{{Stamp: causal.Stamp{Time: causal.TimeOf(2000, 0), Node: 2}, Value: []byte("survivor")}}, all)
+	after, minted := mintOnto(causal.Sync(delta, newer), first.Fold(delta, survivor, 0))
+	if got := values(after); minted || len(got) != 1 || got[0] != "newer" {
+		t.Fatalf("%q (minted %v), want the newer value alone", got, minted)
+	}
+}
+
 func TestRoundSharesOneMint(t *testing.T) {
 	incr := func() *request.Op { return &request.Op{Verb: request.Modify, Change: request.ChangeAdd, Delta: 1} }
 	nx := &request.Op{Verb: request.Modify, Change: request.ChangeSet, Cond: request.IfAbsent, Value: []byte("x")}

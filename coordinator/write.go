@@ -290,8 +290,8 @@ func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, r
 		}
 		i, m := direct[j], intents[j].m
 		if out.err == nil && ops[i].Verb == request.Put && len(out.survivor.Siblings) > 0 {
-			survivor := out.survivor
-			c.wg.Go(func() { c.foldIn(intents[j], survivor, func(r request.Result) { report(i, r) }) })
+			first := *out
+			c.wg.Go(func() { c.foldIn(intents[j], first, func(r request.Result) { report(i, r) }) })
 			return
 		}
 		report(i, m.Answer(0, out.delta, out.acks, out.err))
@@ -304,9 +304,9 @@ func (c *Coordinator) minting(ops ...*request.Op) *Minting {
 
 // foldIn writes a Put once more, over the values elsewhere that outstamp it: a GET after the acknowledgement must not
 // answer one of them.
-func (c *Coordinator) foldIn(in intent, survivor causal.State, report func(request.Result)) {
+func (c *Coordinator) foldIn(in intent, first written, report func(request.Result)) {
 	c.Counters.Folds.Add(1)
-	in.m = in.m.Fold(survivor, c.Now().UnixMilli())
+	in.m = in.m.Fold(first.delta, first.survivor, c.Now().UnixMilli())
 	c.startWrite(c.view.Load(), []intent{in}, func(_ int, out *written) {
 		if out.err != nil {
 			// The first write reached W: it is written, though something outstamps it.
