@@ -56,5 +56,5 @@ func (c *cluster) settle(t *testing.T, l *workload, r record, fault time.Duratio
 		t.Errorf("the slowest answer around the fault took %v, want %v at most", slowest, answerMax)
 	}
 	r.answered(t)
-	r.verify(t, l, c.nodes...)
+	r.verify(t, l, 1, c.nodes...)
 }

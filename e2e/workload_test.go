@@ -33,7 +33,7 @@ type workload struct {
 	began   time.Time
 	pause   time.Duration // between two commands of a connection; 0: none
 	ending  chan struct{}
-	broken  atomic.Bool // servers are being killed: lost connections are no failures from now on
+	broken  atomic.Bool // all servers are being killed: neither lost connections nor MAYBE are failures from now on
 	wg      sync.WaitGroup
 	workers []*worker
 }
@@ -227,9 +227,12 @@ func (w *worker) judge(command string, at time.Duration, err error) error {
 	switch {
 	case !isAnswer && w.broken.Load():
 		return errServerGone
-	case maybe && once:
+	case maybe && (once || w.broken.Load()):
 		w.unsure++
 		return errUnsure
+	}
+	if isAnswer && w.broken.Load() {
+		return errRefused
 	}
 	w.failed++
 	if len(w.failures) < failuresMax {
