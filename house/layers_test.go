@@ -11,6 +11,7 @@ import (
 func layers() [][]string {
 	return [][]string{
 		{"fault"}, // below all: bugs can be planted anywhere
+		{"fault"},
 		{"causal", "ring"},
 		{"request"},
 		{"coordinator", "protocol", "replica", "replica/peer", "ring/gossip"},
