@@ -159,6 +159,18 @@ func TestLateAcknowledgementCancelsTheHint(t *testing.T) {
 	})
 }
 
+func TestCloseStoresTheHintsOfCopiesOnTheirWay(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		pl[2].set("write", houseFault{unanswered: true})
+		mustSet(t, pl[0], "k", "v")
+		pl[0].Close()
+		if !pl[0].store.owes(pl[2].Self, "k") {
+			t.Fatal("closed while a copy was on its way, and nothing is owed to the node that missed it")
+		}
+	})
+}
+
 func TestNoQuorumIsFoundBeforeMinting(t *testing.T) {
 	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
 		pl := h.places("k")

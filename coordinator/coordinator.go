@@ -63,8 +63,10 @@ type Coordinator struct {
 
 	ctx    context.Context
 	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	entry  sync.RWMutex // held for reading to pass closed and count oneself into wg, for writing to set closed
 	closed atomic.Bool
+	wg     sync.WaitGroup // operations, and the copies of writes on their way
+	worker sync.WaitGroup // payDues, which outlives all of those
 }
 
 // Counters counts what the coordinator did since it started.
@@ -94,16 +96,34 @@ func New(cfg Config) *Coordinator {
 }
 
 // Open starts the background worker.
-func (c *Coordinator) Open() { c.wg.Go(c.payDues) }
+func (c *Coordinator) Open() { c.worker.Go(c.payDues) }
 
-// Close refuses new operations, stores the hints that are still due, and waits for what runs.
+// Close refuses new operations, waits for what runs, at most for a client's budget and a copy's deadline, and then stores
+// the hints that are due. It is quick when Peers was closed first, for then no copy is waited for.
 func (c *Coordinator) Close() error {
-	if c.closed.Swap(true) {
+	c.entry.Lock()
+	closed := c.closed.Swap(true)
+	c.entry.Unlock()
+	if closed {
 		return nil
 	}
 	c.cancel()
-	c.wg.Wait()
+	c.wg.Wait() // whatever still runs may leave hints due
+	close(c.dues.last)
+	c.worker.Wait()
 	return nil
+}
+
+// enter counts the caller into wg, and reports false once the coordinator is closed. Whoever is inside may add to wg
+// without asking: it is not zero then.
+func (c *Coordinator) enter() bool {
+	c.entry.RLock()
+	defer c.entry.RUnlock()
+	if c.closed.Load() {
+		return false
+	}
+	c.wg.Add(1)
+	return true
 }
 
 // SetView takes over a newer view of the ring.
@@ -117,18 +137,27 @@ func (c *Coordinator) View() *View { return c.view.Load() }
 //
 // Stamps are drawn here for whatever has none: this is where the client's bytes arrived.
 func (c *Coordinator) Do(ctx context.Context, ops []*request.Op) {
+	if !c.enter() {
+		refuseAll(ops, request.ErrClosed)
+		return
+	}
+	defer c.wg.Done()
 	view := c.view.Load()
 	size, err := c.admit(view, ops)
 	if err != nil {
-		for _, op := range ops {
-			op.Result = request.Result{Err: err}
-		}
+		refuseAll(ops, err)
 		return
 	}
 	defer c.discharge(ops, size)
 	b := newBatch(c, view, ops, c.deadline(ctx))
 	b.start()
 	b.wait(ctx)
+}
+
+func refuseAll(ops []*request.Op, err error) {
+	for _, op := range ops {
+		op.Result = request.Result{Err: err}
+	}
 }
 
 func (c *Coordinator) deadline(ctx context.Context) time.Time {
@@ -141,9 +170,6 @@ func (c *Coordinator) deadline(ctx context.Context) time.Time {
 
 // admit counts the batch in, stamps its writes and finds its partitions.
 func (c *Coordinator) admit(view *View, ops []*request.Op) (size int64, err error) {
-	if c.closed.Load() {
-		return 0, request.ErrClosed
-	}
 	if !view.Formed() {
 		return 0, &request.QuorumError{Op: "start", Need: 1, Cause: request.ErrNoQuorum}
 	}

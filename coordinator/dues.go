@@ -37,6 +37,7 @@ type dues struct {
 	queue []due
 	owed  map[owedPartition]struct{}
 	wake  chan struct{} // capacity 1; full means that the worker will look anyway
+	last  chan struct{} // closed at Close, when nothing is added any more
 }
 
 type owedPartition struct {
@@ -48,6 +49,7 @@ type owedPartition struct {
 func (d *dues) init() {
 	d.owed = make(map[owedPartition]struct{})
 	d.wake = make(chan struct{}, 1)
+	d.last = make(chan struct{})
 }
 
 // add never blocks.
@@ -91,7 +93,7 @@ func (c *Coordinator) payDues() {
 	for {
 		select {
 		case <-c.dues.wake:
-		case <-c.ctx.Done():
+		case <-c.dues.last:
 			c.payAll()
 			return
 		}

@@ -85,7 +85,7 @@ func (b *batch) returned(as []*attempt, err error) {
 			b.forward(to, as)
 			continue
 		}
-		b.c.wg.Go(func() { b.retryHere(as) })
+		b.retryHere(as)
 	}
 }
 
@@ -140,8 +140,21 @@ func (b *batch) final(a *attempt, err error) error {
 	return noQuorum("put", need, 0)
 }
 
-// retryHere coordinates attempts on this node after others failed them.
+// retryHere coordinates attempts on this node after others failed them. They may be all that is left of their batch.
 func (b *batch) retryHere(as []*attempt) {
+	if b.c.enter() {
+		go func() {
+			defer b.c.wg.Done()
+			b.coordinateHere(as)
+		}()
+		return
+	}
+	for _, a := range as {
+		b.answer(a.at, request.Result{Err: b.final(a, request.ErrClosed)})
+	}
+}
+
+func (b *batch) coordinateHere(as []*attempt) {
 	ops := make([]*request.Op, len(as))
 	for j, a := range as {
 		a.tried = append(a.tried, b.view.Self)

@@ -55,8 +55,10 @@ type copyOf struct {
 }
 
 // startWrite mints and stores a batch here, sends the copies, and reports each write once: W reached, or not, or never
-// begun, when every copy was answered at the latest. It returns when everything is sent. report runs under the writing's lock and must not block.
+// begun, when every copy was answered at the latest. It returns when everything is sent. report runs under the writing's
+// lock and must not block. The caller is counted in c.wg, and the writing is too until its last copy is answered.
 func (c *Coordinator) startWrite(view *View, intents []intent, report func(int, *written)) {
+	c.wg.Add(1)
 	w := &writing{c: c, view: view, report: report, puts: make([]putting, len(intents))}
 	w.mu.Lock()
 	own, at := w.plan(intents)
@@ -72,6 +74,8 @@ func (c *Coordinator) startWrite(view *View, intents []intent, report func(int, 
 	}
 	if w.onWay > 0 {
 		w.patience = time.AfterFunc(copyPatience, w.slow)
+	} else {
+		c.wg.Done()
 	}
 	w.mu.Unlock()
 	w.send(frames)
@@ -175,8 +179,9 @@ func (w *writing) returned(cs []copyOf, err error) {
 		}
 		w.settle(c.put)
 	}
-	if w.onWay == 0 && w.patience != nil {
+	if w.onWay == 0 {
 		w.patience.Stop()
+		w.c.wg.Done()
 	}
 	w.mu.Unlock()
 	w.send(frames)
@@ -349,6 +354,11 @@ func (c *Coordinator) ServeWrites(ctx context.Context, layout uint64, writes []*
 
 // ServeCoordinate carries out another node's operations and answers in place, by the context's deadline.
 func (c *Coordinator) ServeCoordinate(ctx context.Context, layout uint64, n request.Notice, ops []*request.Op) {
+	if !c.enter() {
+		refuseAll(ops, request.ErrClosed)
+		return
+	}
+	defer c.wg.Done()
 	c.Settlement.Hear(n)
 	view := c.view.Load()
 	deadline := c.deadline(ctx)
