@@ -47,31 +47,39 @@ func newMembership(cfg *Config, store *replica.Store, self ring.Member, changed 
 		return nil, err
 	}
 	m.mu.self = self
-	if saved == nil {
-		return m, nil
+	if m.mu.state, err = savedRing(cfg, saved); err != nil {
+		return nil, err
 	}
-	s, err := ring.DecodeState(saved)
-	if err != nil {
-		return nil, &DirError{Dir: cfg.Dir, Problem: "its ring document is damaged; restore the directory, or start with an empty one as a replacement", Err: err}
-	}
-	if err := m.fits(s.Cluster, fmt.Sprintf("--dir %s", cfg.Dir)); err != nil {
-		return nil, &DirError{Dir: cfg.Dir, Problem: err.Error(), Err: err}
-	}
-	m.mu.state = s
 	return m, nil
 }
 
+// savedRing returns the ring document that the directory holds, the zero state if it holds none, or a DirError if that is not of
+// the cluster that the flags speak of.
+func savedRing(cfg *Config, saved []byte) (ring.State, error) {
+	if saved == nil {
+		return ring.State{}, nil
+	}
+	s, err := ring.DecodeState(saved)
+	if err != nil {
+		return s, &DirError{Dir: cfg.Dir, Problem: "its ring document is damaged; restore the directory, or start with an empty one as a replacement", Err: err}
+	}
+	if err := cfg.fits(s.Cluster, fmt.Sprintf("--dir %s", cfg.Dir)); err != nil {
+		return s, &DirError{Dir: cfg.Dir, Problem: err.Error(), Err: err}
+	}
+	return s, nil
+}
+
 // fits compares the flags given with what was fixed when the cluster was founded.
-func (m *membership) fits(c ring.Cluster, where string) error {
-	if c.Name != m.cfg.Cluster {
-		return fmt.Errorf("it belongs to cluster %q, and --cluster says %q; %s is another cluster's", c.Name, m.cfg.Cluster, where)
+func (c *Config) fits(have ring.Cluster, where string) error {
+	if have.Name != c.Cluster {
+		return fmt.Errorf("it belongs to cluster %q, and --cluster says %q; %s is another cluster's", have.Name, c.Cluster, where)
 	}
 	for _, f := range []struct {
 		flag        string
 		given, have int
-	}{{"n", m.cfg.N, c.N}, {"r", m.cfg.R, c.R}, {"w", m.cfg.W, c.W}, {"partitions", m.cfg.Partitions, c.Q}} {
+	}{{"n", c.N, have.N}, {"r", c.R, have.R}, {"w", c.W, have.W}, {"partitions", c.Partitions, have.Q}} {
 		if f.given != 0 && f.given != f.have {
-			return fmt.Errorf("--%s %d: cluster %q was founded with %d, which cannot change; leave the flag out", f.flag, f.given, c.Name, f.have)
+			return fmt.Errorf("--%s %d: cluster %q was founded with %d, which cannot change; leave the flag out", f.flag, f.given, have.Name, f.have)
 		}
 	}
 	return nil
@@ -135,7 +143,7 @@ func (m *membership) merge(n ring.Note) {
 	defer m.turn.Unlock()
 	merged, err := ring.MergeNotes(m.localNote(), n)
 	if err == nil && !merged.State.IsZero() {
-		err = m.fits(merged.State.Cluster, "the cluster that answered at --join")
+		err = m.cfg.fits(merged.State.Cluster, "the cluster that answered at --join")
 		if err == nil {
 			err = m.take(m.withSelf(merged.State))
 		}

@@ -91,8 +91,21 @@ func canceled() context.Context {
 	return ctx
 }
 
+// checkDir refuses a directory of another cluster before anything in it is touched.
+func (n *Node) checkDir() error {
+	saved, err := replica.PeekMeta(n.cfg.FS, n.cfg.Dir, ringDocument)
+	if err != nil {
+		return dirError(n.cfg.Dir, err)
+	}
+	_, err = savedRing(&n.cfg, saved)
+	return err
+}
+
 func (n *Node) openStore() error {
 	level, err := replica.ParseSyncLevel(n.cfg.Sync)
+	if err == nil {
+		err = n.checkDir()
+	}
 	if err != nil {
 		return err
 	}
