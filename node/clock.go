@@ -11,6 +11,9 @@ import (
 	"github.com/holdfastdb/holdfast/ring"
 )
 
+// othersMin is how many other clocks it takes to doubt our own: two that agree against one.
+const othersMin = 2
+
 // wall is the clock that stamps and expiry go by: the machine's, put right by the median of the cluster's when it is
 // beyond the drift bound from that. One machine with a wrong clock must not outstamp everybody for ever, nor expire
 // what is still alive.
@@ -28,7 +31,7 @@ func (w *wall) Now() time.Time {
 // median returns the correction for a clock that is off by the offsets of the others (theirs minus ours, our own zero
 // not included): zero within the bound or with fewer than three clocks in all.
 func median(offsets []time.Duration) time.Duration {
-	if len(offsets) < 2 {
+	if len(offsets) < othersMin {
 		return 0
 	}
 	all := append([]time.Duration{0}, offsets...)
@@ -54,7 +57,15 @@ func (n *Node) watchClocks(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		n.adjustClock(median(n.clockOffsets(ctx)))
+		n.heedClocks(n.clockOffsets(ctx))
+	}
+}
+
+// heedClocks goes by the others' clocks if enough of them were told. A correction outlives those who told it: a clock that
+// was an hour off is so still when another node goes down, and would stamp, and expire, an hour ahead.
+func (n *Node) heedClocks(offsets []time.Duration) {
+	if len(offsets) >= othersMin {
+		n.adjustClock(median(offsets))
 	}
 }
 
