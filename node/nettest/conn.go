@@ -116,7 +116,7 @@ func newPipe(n *Network, l link) *pipe {
 
 func (p *pipe) read(b []byte) (int, error) {
 	for {
-		n, err, changed, until := p.take(b)
+		n, changed, until, err := p.take(b)
 		if n > 0 || err != nil || len(b) == 0 {
 			return n, err
 		}
@@ -125,29 +125,29 @@ func (p *pipe) read(b []byte) (int, error) {
 }
 
 // take reads what has arrived. When there is nothing yet it returns what to wait for: a change, or a time if that is not zero.
-func (p *pipe) take(b []byte) (n int, err error, changed <-chan struct{}, until time.Time) {
+func (p *pipe) take(b []byte) (n int, changed <-chan struct{}, until time.Time, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	open, _ := p.net.open(p.link) // under the lock: a change of the links later than this closes changed
 	now := time.Now()
 	switch {
 	case p.mu.abandoned:
-		return 0, net.ErrClosed, nil, until
+		return 0, nil, until, net.ErrClosed
 	case passed(p.mu.readBy, now):
-		return 0, os.ErrDeadlineExceeded, nil, until
+		return 0, nil, until, os.ErrDeadlineExceeded
 	case p.mu.failed && open:
-		return 0, syscall.ECONNRESET, nil, until
+		return 0, nil, until, syscall.ECONNRESET
 	}
 	if open {
 		if n, err = p.arrivedLocked(b, now); n > 0 || err != nil {
-			return n, err, nil, until
+			return n, nil, until, err
 		}
 	}
 	until = p.mu.readBy
 	if open && len(p.mu.segments) > 0 && (until.IsZero() || p.mu.segments[0].at.Before(until)) {
 		until = p.mu.segments[0].at
 	}
-	return 0, nil, p.mu.changed, until
+	return 0, p.mu.changed, until, nil
 }
 
 func (p *pipe) arrivedLocked(b []byte, now time.Time) (n int, err error) {
@@ -174,7 +174,7 @@ func (p *pipe) arrivedLocked(b []byte, now time.Time) (n int, err error) {
 
 func (p *pipe) write(b []byte) (n int, err error) {
 	for {
-		moved, err, changed, until := p.put(b[n:])
+		moved, changed, until, err := p.put(b[n:])
 		if n += moved; err != nil || n == len(b) {
 			return n, err
 		}
@@ -183,25 +183,25 @@ func (p *pipe) write(b []byte) (n int, err error) {
 }
 
 // put sends what there is room for, and returns what to wait for before sending the rest.
-func (p *pipe) put(b []byte) (n int, err error, changed <-chan struct{}, until time.Time) {
+func (p *pipe) put(b []byte) (n int, changed <-chan struct{}, until time.Time, err error) {
 	delay := p.net.delay(p.link)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	told, _ := p.net.open(p.link.back())
 	switch {
 	case p.mu.finished:
-		return 0, net.ErrClosed, nil, until
+		return 0, nil, until, net.ErrClosed
 	case passed(p.mu.writeBy, time.Now()):
-		return 0, os.ErrDeadlineExceeded, nil, until
+		return 0, nil, until, os.ErrDeadlineExceeded
 	case p.mu.failed && told:
-		return 0, syscall.ECONNRESET, nil, until
+		return 0, nil, until, syscall.ECONNRESET
 	case p.mu.abandoned && told:
-		return 0, syscall.EPIPE, nil, until
+		return 0, nil, until, syscall.EPIPE
 	}
 	if n = min(len(b), pipeBytesMax-p.mu.bytes); n > 0 {
 		p.sendLocked(append([]byte(nil), b[:n]...), delay)
 	}
-	return n, nil, p.mu.changed, p.mu.writeBy
+	return n, p.mu.changed, p.mu.writeBy, nil
 }
 
 func (p *pipe) sendLocked(b []byte, delay time.Duration) {
