@@ -1,0 +1,7 @@
+// Package whole simulates a cluster of whole nodes: node.Open as it ships, with Pebble on crashable disks in memory, gossip and
+// peers over a network in memory, and real commands through the RESP layer, all in one testing/synctest bubble per seed.
+//
+// A seed derives the cluster, the clients' commands and a script of faults. Afterwards everything is healed, every node is
+// started again, and the recorded history and the final state of every replica go through the checkers of node/sim/check.
+// Goroutines of a bubble run in an order that no seed fixes, so a failure keeps its script and its history, not only its seed.
+package whole
