@@ -48,6 +48,7 @@ func (w *writer) oneHint(el *request.Write) error {
 	}
 	next, ok, err := w.decide(el, cur, hintSeq)
 	if err != nil || !ok {
+		w.settled = w.settled || !cur.state.IsZero()
 		return err
 	}
 	grow, err := w.reserveHints(el, held, next)
@@ -113,30 +114,54 @@ func (w *writer) standIn(target ring.NodeID, k request.Key, delta causal.State) 
 		return err
 	}
 	next.state = causal.Sync(next.state, delta).Prune(w.s.cfg.Settled)
+	if !next.state.Fits() {
+		return errUnreadable
+	}
 	_, err = w.putHint(target, k, held, hint{kind: hintData, row: next})
 	return err
 }
 
 // owe notes that the target misses a delta which the key's own row holds: by a marker, by adding it to what is hinted
-// already, or, when the target has as many markers as it may, by marking the partition.
+// already, or, when the target has as many markers as it may, by marking the partition. A hint that cannot be read is
+// no reason to fail, for the row is in the batch already: the partition is marked then, too.
 func (w *writer) owe(target ring.NodeID, k request.Key, delta causal.State) error {
 	if target == w.s.node {
 		return nil
 	}
 	held, err := w.hint(target, k)
-	if err != nil {
-		return err
+	if err == nil && held.encoded != nil && held.kind == hintData {
+		if err = w.standIn(target, k, delta); err == nil {
+			return nil
+		}
 	}
-	if held.encoded != nil && held.kind == hintData {
-		return w.standIn(target, k, delta)
+	if err != nil {
+		w.s.log.Error("cannot add to a hint; its partition is owed as a whole", "target", target, "partition", k.Partition, "err", err)
+		return w.owePlace(target, placeOf(k))
 	}
 	if held.encoded == nil && !w.s.hints.addMarker(target) {
-		generation := w.s.hints.owePlace(target, placeOf(k))
-		w.key = appendMarkKey(w.key[:0], target, placeOf(k), generation)
-		return w.batch.Set(w.key, nil, nil)
+		return w.owePlace(target, placeOf(k))
 	}
 	_, err = w.putHint(target, k, held, hint{kind: hintMarker, owed: held.owed.Join(delta.Seen).Prune(w.s.cfg.Settled)})
 	return err
+}
+
+// oweStored is owe for what is in the key's own row already and known by its context alone. A data hint is given the row:
+// the context without its values would say there that the values are gone.
+func (w *writer) oweStored(target ring.NodeID, k request.Key, seen causal.Context) error {
+	missed := causal.State{Seen: seen}
+	if held, err := w.hint(target, k); err == nil && held.encoded != nil && held.kind == hintData {
+		own, err := w.row(k)
+		if err != nil {
+			return err
+		}
+		missed = own.state
+	}
+	return w.owe(target, k, missed)
+}
+
+func (w *writer) owePlace(target ring.NodeID, p place) error {
+	w.key = appendMarkKey(w.key[:0], target, p, w.s.hints.owePlace(target, p))
+	return w.batch.Set(w.key, nil, nil)
 }
 
 // putHint adds the hint and its place in the queue to the batch, and reports whether it changed.

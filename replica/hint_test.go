@@ -446,3 +446,31 @@ func TestIdleStoreExtendsNoLease(t *testing.T) {
 		}
 	})
 }
+
+// What is owed of a row is known by its context alone. Synced into a data hint, a context without values would say that
+// the values are gone.
+func TestOwedRowIsAddedToADataHintWithItsValues(t *testing.T) {
+	s := openMem(t)
+	write(t, s, standingIn(setter(s, "k", "stood in"), targetA))
+	own := setter(s, "k", "own")
+	write(t, s, own)
+	if err := s.AddHints(t.Context(), []Owed{{targetA, keyOf("k"), causal.State{Seen: own.Delta.Seen}}}); err != nil {
+		t.Fatal(err)
+	}
+	wantHints(t, s, 0, 1, 0)
+	p, err := s.parcel(t.Context(), targetA, appendTarget(nil, prefixQueue, targetA))
+	if err != nil || len(p.items) != 1 {
+		t.Fatalf("%d items, %v", len(p.items), err)
+	}
+	wantValues(t, p.items[0].State, "own", "stood in")
+}
+
+func TestDamagedHintMarksThePartitionAndTheWriteGoesThrough(t *testing.T) {
+	s := openMem(t)
+	if err := s.db.Set(appendHintKey(nil, targetA, keyOf("k")), []byte("damaged"), nil); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, owing(setter(s, "k", "v"), targetA))
+	wantValues(t, read(t, s, "k"), "v")
+	wantHints(t, s, 0, 0, 1)
+}

@@ -42,7 +42,7 @@ func (s *Store) OwePartition(target ring.NodeID, space uint8, p ring.Partition) 
 type Owed struct {
 	Target ring.NodeID
 	Key    request.Key
-	Delta  causal.State // what it misses; of a marker only Seen is kept
+	Delta  causal.State // what it misses; only Seen is looked at, the values are in the key's own row
 }
 
 // AddHints stores a marker hint for each: what misses a primary after the reply. The state must be in the keys' own rows
@@ -66,7 +66,7 @@ func (s *Store) AddHints(ctx context.Context, owed []Owed) error {
 	var errs []error
 	act := func() {
 		for _, o := range owed {
-			errs = append(errs, w.owe(o.Target, o.Key, o.Delta))
+			errs = append(errs, w.oweStored(o.Target, o.Key, o.Delta.Seen))
 		}
 	}
 	if err := w.locked(act, s.writeOptions()); err != nil {

@@ -214,6 +214,7 @@ func (w *writer) oneRow(el *request.Write) error {
 	}
 	next, ok, err := w.decide(el, held.row, 0)
 	if err != nil || !ok {
+		w.settled = w.settled || !held.state.IsZero() // Mint declined because of what it saw
 		return err
 	}
 	if el.Wrote, err = w.putRow(el.Key, held, next, el.Mint != nil); err != nil {
@@ -254,6 +255,10 @@ func (w *writer) row(k request.Key) (*heldRow, error) {
 	return held, nil
 }
 
+// errUnreadable refuses a state beyond the caps of its encoding, which are far above those of a mint: stored, it would
+// be a row that nobody can read any more.
+var errUnreadable = fmt.Errorf("replica: a state that could not be read again: %w", request.ErrTooBig)
+
 // decide returns what the row becomes, and leaves the delta in the element. ok is false when Mint declined. kind is
 // hintSeq for a hint, else 0. Nothing is changed yet, and a refusal is still possible.
 func (w *writer) decide(el *request.Write, cur row, kind uint64) (next row, ok bool, err error) {
@@ -268,6 +273,9 @@ func (w *writer) decide(el *request.Write, cur row, kind uint64) (next row, ok b
 		}
 	}
 	next.state = causal.Sync(cur.state, el.Delta).Prune(w.s.cfg.Settled)
+	if !next.state.Fits() {
+		return next, false, errUnreadable
+	}
 	if el.Mint != nil && len(next.state.Siblings) > request.SiblingsMax && len(next.state.Siblings) >= len(cur.state.Siblings) {
 		w.s.events.siblingsRefused.Add(1)
 		return next, false, request.ErrTooManySiblings

@@ -323,3 +323,25 @@ func FuzzKeys(f *testing.F) {
 		}
 	})
 }
+
+// A state beyond what can be decoded again would be a row that nobody reads any more.
+func TestStateThatCouldNotBeReadAgainIsRefused(t *testing.T) {
+	s := openMem(t)
+	var seen causal.Context
+	for i := range uint64(causal.ActorsMax) {
+		seen = seen.Add(causal.Dot{Actor: causal.Actor{Boot: 1, Seq: i + 1}, Counter: 1})
+	}
+	write(t, s, &request.Write{Key: keyOf("k"), Delta: causal.State{Seen: seen}})
+	other := causal.Context{}.Add(causal.Dot{Actor: causal.Actor{Boot: 2, Seq: 1}, Counter: 1})
+	for name, el := range map[string]*request.Write{
+		"minted here": setter(s, "k", "v"),
+		"from a peer": {Key: keyOf("k"), Delta: causal.State{Seen: other}},
+	} {
+		if err := writeError(s, el); !errors.Is(err, request.ErrTooBig) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if got := read(t, s, "k"); !got.Seen.Equal(seen) || len(got.Siblings) != 0 {
+		t.Error("the row is not what it was")
+	}
+}
