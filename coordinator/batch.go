@@ -76,7 +76,7 @@ func (b *batch) start() {
 		b.read(gets)
 	}
 	if len(own) > 0 {
-		b.coordinate(own)
+		b.coordinateOrForward(own)
 	}
 }
 

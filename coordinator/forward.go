@@ -125,6 +125,11 @@ func retryElsewhere(err error) bool {
 	return request.NotExecuted(err) && !errors.Is(err, request.ErrOverloaded)
 }
 
+// full reports whether a node refused for want of room: its trouble alone, not the cluster's.
+func full(err error) bool {
+	return errors.Is(err, request.ErrDiskLow) || errors.Is(err, request.ErrHintsFull)
+}
+
 // final is the true answer of an operation that nobody is left to carry out.
 func (b *batch) final(a *attempt, err error) error {
 	pl := b.view.Place(a.op.Key.Partition)
@@ -134,10 +139,30 @@ func (b *batch) final(a *attempt, err error) error {
 		return maybe("put", need, 0)
 	case errors.Is(err, request.ErrNoQuorum), errors.Is(err, request.ErrOverloaded), errors.Is(err, request.ErrClosed):
 		return err
-	case errors.Is(err, request.ErrDiskLow), errors.Is(err, request.ErrHintsFull):
+	case full(err):
 		return err
 	}
 	return noQuorum("put", need, 0)
+}
+
+// coordinateOrForward carries out this node's own share of its clients' writes. What it has no room for goes to the next
+// node, as if another had asked: a full disk must not fail writes that W others have room for.
+func (b *batch) coordinateOrForward(own []int) {
+	as := b.attempts(own)
+	ops := make([]*request.Op, len(as))
+	for j, a := range as {
+		a.tried = append(a.tried, b.view.Self)
+		ops[j] = a.op
+	}
+	b.c.coordinate(b.view, ops, b.deadline, func(j int, r request.Result) {
+		if !full(r.Err) {
+			b.answer(as[j].at, r)
+			return
+		}
+		if to, ok := b.settle(as[j], r); ok {
+			b.forward(to, as[j:j+1])
+		}
+	})
 }
 
 // retryHere coordinates attempts on this node after others failed them. They may be all that is left of their batch.
