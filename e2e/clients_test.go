@@ -49,10 +49,10 @@ func TestClientLibraries(t *testing.T) {
 	})
 	t.Run("redigo", func(t *testing.T) { redigo(t, "redigo:", c.nodes[1].client(t)) })
 	t.Run("rueidis", func(t *testing.T) {
-		rueidisClient(ctx, t, "rueidis:", rueidis.ClientOption{InitAddress: addrs[2:], DisableCache: true, ForceSingleClient: true})
+		rueidisClient(ctx, t, "rueidis:", rueidis.ClientModeStandalone, rueidis.ClientOption{InitAddress: addrs[2:], DisableCache: true, ForceSingleClient: true})
 	})
 	t.Run("rueidis cluster", func(t *testing.T) {
-		rueidisClient(ctx, t, "rueidis-cluster:", rueidis.ClientOption{InitAddress: addrs[:1:1], DisableCache: true,
+		rueidisClient(ctx, t, "rueidis-cluster:", rueidis.ClientModeCluster, rueidis.ClientOption{InitAddress: addrs[:1:1], DisableCache: true,
 			ShuffleInit: true})
 	})
 }
@@ -76,10 +76,21 @@ func same[T comparable](t *testing.T, what string, got T, err error, want T) {
 	}
 }
 
+// ttlSeconds is how long keys live that are given a time.
+const ttlSeconds = 3600
+
+// left checks a time to live that was set a moment ago.
+func left(t *testing.T, seconds int64, err error) {
+	t.Helper()
+	if err != nil || seconds > ttlSeconds || seconds < ttlSeconds-int64(patience/time.Second) {
+		t.Errorf("TTL: got %d, %v; want a little less than %d", seconds, err, ttlSeconds)
+	}
+}
+
 func goRedis(ctx context.Context, t *testing.T, p string, c goredis.UniversalClient) {
 	t.Helper()
 	k := func(name string) string { return p + name }
-	got, err := c.Set(ctx, k("a"), "v", time.Hour).Result()
+	got, err := c.Set(ctx, k("a"), "v", ttlSeconds*time.Second).Result()
 	same(t, "SET", got, err, "OK")
 	got, err = c.Get(ctx, k("a")).Result()
 	same(t, "GET", got, err, "v")
@@ -87,7 +98,7 @@ func goRedis(ctx context.Context, t *testing.T, p string, c goredis.UniversalCli
 		t.Errorf("GET of a missing key: %v", err)
 	}
 	ttl, err := c.TTL(ctx, k("a")).Result()
-	same(t, "TTL", ttl, err, time.Hour)
+	left(t, int64(ttl/time.Second), err)
 	yes, err := c.Expire(ctx, k("a"), time.Minute).Result()
 	same(t, "EXPIRE", yes, err, true)
 	yes, err = c.Persist(ctx, k("a")).Result()
@@ -174,9 +185,10 @@ func redigo(t *testing.T, p string, c redis.Conn) {
 		got, err := redis.Int64(c.Do(command, args...))
 		same(t, command, got, err, want)
 	}
-	text("SET", "OK", k("a"), "v", "EX", 100)
+	text("SET", "OK", k("a"), "v", "EX", ttlSeconds)
 	text("GET", "v", k("a"))
-	number("TTL", 100, k("a"))
+	ttl, err := redis.Int64(c.Do("TTL", k("a")))
+	left(t, ttl, err)
 	number("EXPIRE", 1, k("a"), 50)
 	number("SETNX", 0, k("a"), "w")
 	text("GETSET", "v", k("a"), "w")
@@ -208,13 +220,16 @@ func redigo(t *testing.T, p string, c redis.Conn) {
 	}
 }
 
-func rueidisClient(ctx context.Context, t *testing.T, p string, options rueidis.ClientOption) {
+func rueidisClient(ctx context.Context, t *testing.T, p string, mode rueidis.ClientMode, options rueidis.ClientOption) {
 	t.Helper()
 	c, err := rueidis.NewClient(options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer c.Close()
+	if c.Mode() != mode {
+		t.Errorf("the client is in mode %q, want %q", c.Mode(), mode)
+	}
 	k := func(name string) string { return p + name }
 	text := func(what, want string, cmd rueidis.Completed) {
 		t.Helper()
@@ -226,9 +241,10 @@ func rueidisClient(ctx context.Context, t *testing.T, p string, options rueidis.
 		got, err := c.Do(ctx, cmd).AsInt64()
 		same(t, what, got, err, want)
 	}
-	text("SET", "OK", c.B().Set().Key(k("a")).Value("v").ExSeconds(100).Build())
+	text("SET", "OK", c.B().Set().Key(k("a")).Value("v").ExSeconds(ttlSeconds).Build())
 	text("GET", "v", c.B().Get().Key(k("a")).Build())
-	number("TTL", 100, c.B().Ttl().Key(k("a")).Build())
+	ttl, err := c.Do(ctx, c.B().Ttl().Key(k("a")).Build()).AsInt64()
+	left(t, ttl, err)
 	number("EXPIRE", 1, c.B().Expire().Key(k("a")).Seconds(50).Build())
 	number("SETNX", 0, c.B().Setnx().Key(k("a")).Value("w").Build())
 	text("GETSET", "v", c.B().Getset().Key(k("a")).Value("w").Build())
