@@ -1,0 +1,219 @@
+// Package check holds the invariants of a cluster's history, each a function of what a run recorded and of what every
+// replica held at its end. It knows nothing of how the run was made.
+//
+// A violation names the invariant by its number in DESIGN.md section 10 and says what was seen.
+package check
+
+import (
+	"fmt"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+)
+
+// Moment is virtual time in nanoseconds since the run began.
+type Moment int64
+
+// Outcome is what a client was told.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Unanswered Outcome = iota // no reply within the budget and its grace
+	Done                      // it succeeded
+	Refused                   // not executed, by the word of the answer
+	Maybe                     // perhaps executed
+)
+
+// Op is one operation of a client.
+type Op struct {
+	ID       int
+	Node     int // where it was sent
+	Key      string
+	Verb     request.Verb
+	Change   request.Change
+	Begin    Moment
+	End      Moment // of the answer
+	Deadline Moment // the answer is due
+	Outcome  Outcome
+	Err      string
+	Knows    []int // operations whose values its context showed (PutSeen, DeleteSeen)
+	ExpireAt int64 // Unix milliseconds of the value it shows or writes; 0: never
+	Wall     int64 // Unix milliseconds by a right clock when it ended
+	Holders  int   // nodes that held the write when it was answered
+	Need     int   // how many should
+	Calm     bool  // nothing was wrong with the cluster: it must succeed
+	Skewed   bool  // its node's clock was beyond the drift bound
+}
+
+// Mint is one write as its coordinator stored it.
+type Mint struct {
+	Ops      []int // one, or a round's
+	Key      string
+	Node     int
+	At       Moment
+	Retry    bool         // of a Put that may overwrite nothing
+	Base     causal.State // what the coordinator held, with what it had read
+	Delta    causal.State
+	QuorumAt Moment // W primaries had acknowledged; 0: never
+	Dented   bool   // a disk that held it lost it
+	Lost     bool   // no disk held it any more
+}
+
+// Read is one quorum read.
+type Read struct {
+	Key       string
+	Node      int
+	Begin     Moment
+	End       Moment
+	Primaries bool // answered by R primaries
+	Modify    bool // by a read-modify-write, which needs them
+	State     causal.State
+}
+
+// Replica is what one primary holds of one key at the end.
+type Replica struct {
+	Node  int
+	Key   string
+	State causal.State
+}
+
+// History is what a run recorded.
+type History struct {
+	Ops   []*Op
+	Mints []*Mint
+	Reads []*Read
+	Quiet []Replica // after the hints had drained, before anything else was repaired; empty: they need not suffice
+	Final []Replica
+	Hints int   // left at the end for nodes that live
+	Wall  int64 // Unix milliseconds at the end
+	Drift int64 // milliseconds that clocks may be off
+	// Lawless: a clock was beyond the drift bound, so that something may have expired early.
+	Lawless bool
+}
+
+// Violation is one broken invariant.
+type Violation struct {
+	Invariant int // of DESIGN.md section 10
+	Name      string
+	Text      string
+}
+
+func (v Violation) String() string {
+	return fmt.Sprintf("invariant %d (%s): %s", v.Invariant, v.Name, v.Text)
+}
+
+// A Checker looks for violations of one invariant.
+type Checker struct {
+	Invariant int
+	Name      string
+	find      func(h *History, index *index, report func(format string, args ...any))
+}
+
+// Checkers returns all, by invariant.
+func Checkers() []Checker {
+	return []Checker{
+		{1, "acknowledged", acknowledged},
+		{2, "gone is gone", goneIsGone},
+		{3, "concurrent", concurrent},
+		{4, "converged", converged},
+		{4, "hinted", hinted},
+		{5, "dots", dots},
+		{6, "quorum", quorum},
+		{7, "answered", answered},
+		{7, "true", truthful},
+		{7, "available", available},
+		{8, "expired", expired},
+	}
+}
+
+// All returns the violations of every invariant.
+func All(h *History) []Violation {
+	ix := newIndex(h)
+	var found []Violation
+	for _, c := range Checkers() {
+		c.find(h, ix, func(format string, args ...any) {
+			found = append(found, Violation{c.Invariant, c.Name, fmt.Sprintf(format, args...)})
+		})
+	}
+	return found
+}
+
+// index finds mints by what they wrote.
+type index struct {
+	byDot map[dotOf]*Mint
+	byKey map[string][]*Mint
+}
+
+// A dot is unique within its key.
+type dotOf struct {
+	key string
+	dot causal.Dot
+}
+
+func newIndex(h *History) *index {
+	ix := &index{byDot: make(map[dotOf]*Mint), byKey: make(map[string][]*Mint)}
+	for _, m := range h.Mints {
+		ix.byKey[m.Key] = append(ix.byKey[m.Key], m)
+		for _, s := range m.Delta.Siblings {
+			if _, known := ix.byDot[dotOf{m.Key, s.Dot}]; !known {
+				ix.byDot[dotOf{m.Key, s.Dot}] = m
+			}
+		}
+	}
+	return ix
+}
+
+// bears reports whether the state has a sibling with the stamp.
+func bears(s causal.State, t causal.Stamp) bool {
+	for _, x := range s.Siblings {
+		if x.Stamp == t {
+			return true
+		}
+	}
+	return false
+}
+
+// has reports whether the state has the sibling.
+func has(s causal.State, d causal.Dot) bool {
+	for _, x := range s.Siblings {
+		if x.Dot == d {
+			return true
+		}
+	}
+	return false
+}
+
+// overwrites reports whether the write replaces the sibling: it covers its dot, or remembers its stamp, and does not
+// carry the value on.
+func (m *Mint) overwrites(x causal.Sibling) bool {
+	return (m.Delta.Seen.Has(x.Dot) && !has(m.Delta, x.Dot) || m.Delta.Seen.HasStamp(x.Stamp)) && !bears(m.Delta, x.Stamp)
+}
+
+// replaces is overwrites, or carrying the value on under a new dot.
+func (m *Mint) replaces(x causal.Sibling) bool {
+	return m.Delta.Seen.Has(x.Dot) && !has(m.Delta, x.Dot) || m.Delta.Seen.HasStamp(x.Stamp)
+}
+
+func (h *History) op(id int) *Op { return h.Ops[id] }
+
+// done reports whether the write of any of its operations was acknowledged.
+func (h *History) done(m *Mint) bool {
+	for _, id := range m.Ops {
+		if h.op(id).Outcome == Done {
+			return true
+		}
+	}
+	return false
+}
+
+func shares(a, b *Mint) bool {
+	for _, x := range a.Ops {
+		for _, y := range b.Ops {
+			if x == y {
+				return true
+			}
+		}
+	}
+	return false
+}

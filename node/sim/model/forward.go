@@ -1,0 +1,279 @@
+package model
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/coordinator"
+	"github.com/holdfastdb/holdfast/fault"
+	"github.com/holdfastdb/holdfast/node/sim/check"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// attempt is one operation where its client brought it. Twin of coordinator's batch and attempt.
+type attempt struct {
+	n        *node
+	task     *task
+	deadline check.Moment
+	tried    []ring.NodeID
+	lost     bool
+	answered bool
+	answer   func(request.Result)
+}
+
+// do is Coordinator.Do for one operation: it is answered once, by the deadline.
+func (n *node) do(t *task, r int, answer func(request.Result)) {
+	a := &attempt{n: n, task: t, deadline: n.now() + budget}
+	if t.Verb.Writes() {
+		t.Stamp = n.settlement.Begin()
+	}
+	stamp := t.Stamp
+	a.answer = func(res request.Result) {
+		if !a.answered {
+			a.answered = true
+			if t.Verb.Writes() {
+				n.settlement.Done(stamp)
+			}
+			answer(res)
+		}
+	}
+	n.at(a.deadline, func() { a.answer(request.Result{Err: a.late()}) })
+	if !t.Verb.Writes() {
+		n.startRead(t.key, r, false, true, a.deadline, func(s causal.State, err error) { a.answer(request.Result{State: s, Err: err}) })
+		return
+	}
+	switch to, ok := a.next(); {
+	case !ok:
+		a.answer(request.Result{Err: a.noQuorum()})
+	case to == n.view.Self:
+		a.here(t.again())
+	default:
+		a.forward(to)
+	}
+}
+
+// here is batch.coordinateOrForward and batch.retryHere: what this node has no room for goes to the next.
+func (a *attempt) here(t *task) {
+	a.tried = append(a.tried, a.n.view.Self)
+	first := len(a.tried) == 1
+	a.n.coordinate(t, a.deadline, func(r request.Result) {
+		if first && full(r.Err) {
+			a.returned(t, r)
+			return
+		}
+		a.answer(a.afterLoss(r))
+	})
+}
+
+func full(err error) bool {
+	return errors.Is(err, request.ErrDiskLow) || errors.Is(err, request.ErrHintsFull)
+}
+
+// afterLoss is batch.afterLoss: a refusal after a lost attempt speaks for itself alone.
+func (a *attempt) afterLoss(r request.Result) request.Result {
+	if r.Err == nil || !a.lost {
+		return r
+	}
+	return request.Result{Err: a.final(r.Err)}
+}
+
+func (a *attempt) late() error {
+	if a.task.Verb.Writes() {
+		return &request.QuorumError{Op: "put", Need: quorumSize, Cause: request.ErrMaybe}
+	}
+	return a.noQuorum()
+}
+
+func (a *attempt) noQuorum() error {
+	return &request.QuorumError{Op: "put", Need: quorumSize, Cause: request.ErrNoQuorum}
+}
+
+func (a *attempt) forward(to ring.NodeID) {
+	n := a.n
+	a.tried = append(a.tried, to)
+	t := a.task.again()
+	peer, notice, deadline := n.w.nodes[n.w.index(to)], n.notice(), a.patience()
+	n.w.count.forwards++
+	var result request.Result
+	n.callOnce(peer, deadline, func(answer func(error)) {
+		peer.serveCoordinate(t, notice, deadline, func(r request.Result) {
+			result = r
+			answer(nil)
+		})
+	}, func(err error) {
+		if err != nil {
+			result = request.Result{Err: err}
+		}
+		a.returned(t, result)
+	}, false)
+}
+
+// patience leaves time for another coordinator, if there is one left to ask.
+func (a *attempt) patience() check.Moment {
+	if _, ok := a.next(); !ok {
+		return a.deadline
+	}
+	return min(a.deadline, a.n.now()+attemptPatience)
+}
+
+func (a *attempt) next() (ring.NodeID, bool) {
+	if len(a.tried) >= attemptsMax {
+		return ring.NodeID{}, false
+	}
+	pl, _ := a.n.w.place(a.n.view, a.task.key)
+	for _, id := range pl.Coordinators() {
+		if !slices.Contains(a.tried, id) {
+			return id, true
+		}
+	}
+	return ring.NodeID{}, false
+}
+
+// returned is batch.settle and what follows it.
+func (a *attempt) returned(sent *task, r request.Result) {
+	lost := lostReply(r.Err)
+	if !lost && (!request.NotExecuted(r.Err) || errors.Is(r.Err, request.ErrOverloaded)) {
+		a.answer(a.afterLoss(r))
+		return
+	}
+	a.lost = a.lost || lost
+	to, ok := a.next()
+	again := sent.again()
+	if !ok || a.answered || a.lost && !a.task.Verb.Idempotent() && !fault.On(fault.RetryModify) || lost && !a.retry(again) {
+		a.answer(request.Result{Err: a.final(r.Err)})
+		return
+	}
+	if lost {
+		a.n.w.count.retries++
+		again.Attempt++
+	}
+	a.task = again
+	if to != a.n.view.Self {
+		a.forward(to)
+		return
+	}
+	a.here(again)
+}
+
+// retry says that twins may exist from here on.
+func (a *attempt) retry(again *task) bool {
+	if fault.On(fault.StampOnRetry) {
+		again.Stamp = causal.Stamp{Time: a.n.clock.Now(), Node: again.Stamp.Node}
+		return true
+	}
+	return a.n.settlement.Retry(again.Stamp)
+}
+
+func (a *attempt) final(err error) error {
+	switch {
+	case a.lost:
+		return &request.QuorumError{Op: "put", Need: quorumSize, Cause: request.ErrMaybe}
+	case errors.Is(err, request.ErrNoQuorum), errors.Is(err, request.ErrOverloaded), errors.Is(err, request.ErrClosed):
+		return err
+	case full(err):
+		return err
+	}
+	return a.noQuorum()
+}
+
+// serveCoordinate is Coordinator.ServeCoordinate for one operation.
+func (n *node) serveCoordinate(t *task, notice request.Notice, deadline check.Moment, answer func(request.Result)) {
+	n.settlement.Hear(notice)
+	if err := n.serves(t.key, roleCoordinator); err != nil {
+		answer(request.Result{Err: err})
+		return
+	}
+	over := false
+	once := func(r request.Result) {
+		if !over {
+			over = true
+			answer(r)
+		}
+	}
+	n.at(deadline, func() {
+		once(request.Result{Err: &request.QuorumError{Op: "put", Need: quorumSize, Cause: request.ErrMaybe}})
+	})
+	n.coordinate(t, deadline, once)
+}
+
+// Read-modify-writes of one key queue. Twin of coordinator's queues and rounds.
+
+type waiting struct {
+	*task
+	deadline check.Moment
+	report   func(request.Result)
+}
+
+type queue struct{ waiting []waiting }
+
+func (n *node) enqueue(w waiting) {
+	if q, running := n.queues[w.key]; running {
+		q.waiting = append(q.waiting, w)
+		return
+	}
+	n.queues[w.key] = &queue{}
+	n.round(w.key, []waiting{w})
+}
+
+// next begins the next round of a key, if anything waits for it.
+func (n *node) nextRound(key string) {
+	q := n.queues[key]
+	if len(q.waiting) == 0 {
+		delete(n.queues, key)
+		return
+	}
+	k := 1
+	for k < len(q.waiting) && q.waiting[k].Verb == q.waiting[0].Verb {
+		k++
+	}
+	turn := q.waiting[:k:k]
+	q.waiting = q.waiting[k:]
+	n.round(key, turn)
+}
+
+func (n *node) round(key string, all []waiting) {
+	var turn []waiting
+	var deadline check.Moment
+	for _, w := range all {
+		if n.now() > w.deadline {
+			w.report(request.Result{Err: request.ErrExpired})
+			continue
+		}
+		turn = append(turn, w)
+		deadline = max(deadline, w.deadline)
+	}
+	if len(turn) == 0 {
+		n.nextRound(key)
+		return
+	}
+	modify := turn[0].Verb == request.Modify
+	n.startRead(key, 0, modify, false, deadline, func(s causal.State, err error) {
+		if err != nil {
+			for _, w := range turn {
+				w.report(request.Result{Err: err})
+			}
+			n.nextRound(key)
+			return
+		}
+		n.writeRound(key, turn, s)
+	})
+}
+
+func (n *node) writeRound(key string, turn []waiting, read causal.State) {
+	ops, tasks := make([]*request.Op, len(turn)), make([]*task, len(turn))
+	for i, w := range turn {
+		ops[i], tasks[i] = w.Op, w.task
+	}
+	m := coordinator.NewMinting(ops, n.wall().UnixMilli(), n.settled)
+	m.Over(read)
+	n.startWrite(n.view, tasks, m, read, false, func(out *written) {
+		for i, w := range turn {
+			w.report(m.Answer(i, out.delta, out.acks, out.err))
+		}
+		n.nextRound(key)
+	})
+}
+
+func modifySloppily() bool { return fault.On(fault.ModifyFromFallbacks) }

@@ -1,0 +1,85 @@
+package model
+
+import (
+	"math/rand/v2"
+	"slices"
+)
+
+// Generate draws a script. faults are the kinds to choose from; nil: all.
+func Generate(seed uint64, allowed []string) *Script {
+	rng := rand.New(rand.NewPCG(seed, 2))
+	if allowed == nil {
+		allowed = faults
+	}
+	g := &generator{Rand: rng, s: &Script{Seed: seed, Nodes: 3 + rng.IntN(3), Sync: pick(rng, SyncOS, SyncOS, SyncOS, SyncAlways, SyncNone),
+		Loss: pick(rng, 0, 0, 1, 3), Duplicate: pick(rng, 0, 2, 10)}}
+	g.keys = []string{"a", "b", "c"}[:1+rng.IntN(3)]
+	g.spread = 4000 + rng.IntN(12000)
+	g.operations()
+	if len(allowed) > 0 {
+		g.faults(allowed)
+	}
+	slices.SortStableFunc(g.s.Steps, func(a, b Step) int { return a.At - b.At })
+	return g.s
+}
+
+// FaultKinds returns the faults that a script can have.
+func FaultKinds() []string { return slices.Clone(faults) }
+
+type generator struct {
+	*rand.Rand
+	s      *Script
+	keys   []string
+	spread int // milliseconds
+}
+
+func pick[T any](rng *rand.Rand, from ...T) T { return from[rng.IntN(len(from))] }
+
+// operations come in bursts of one client, so that contexts are used soon and retries overlap.
+func (g *generator) operations() {
+	weights := []string{"GET", "SET", "SET", "DEL", "INCR", "SETNX", "EXPIRE", "GETV", "GETV", "PUTCTX", "PUTCTX", "PUTCTX", "PUTCTX", "DELCTX"}
+	clients := 2 + g.IntN(3)
+	for left := 20 + g.IntN(40); left > 0; {
+		client, node, key, when := 1+g.IntN(clients), 1+g.IntN(g.s.Nodes), pick(g.Rand, g.keys...), g.IntN(g.spread)
+		for range 1 + g.IntN(4) {
+			g.s.Steps = append(g.s.Steps, g.operation(Step{At: when, Client: client, Node: node, Key: key, Verb: pick(g.Rand, weights...)}))
+			when += g.IntN(300)
+			left--
+		}
+	}
+}
+
+func (g *generator) operation(s Step) Step {
+	switch s.Verb {
+	case "PUTCTX":
+		s.With = pick(g.Rand, "fresh", "fresh", "stale", "partial", "blind")
+	case "DELCTX":
+		s.With = pick(g.Rand, "fresh", "stale", "partial")
+	case "EXPIRE":
+		s.TTL = pick(g.Rand, 500, 3000, 60000, 600000)
+	case "SET":
+		s.TTL = pick(g.Rand, 0, 0, 0, 2000, 600000)
+	}
+	return s
+}
+
+func (g *generator) faults(allowed []string) {
+	wiped := false
+	for range g.IntN(8) {
+		s := Step{At: g.IntN(g.spread), Verb: pick(g.Rand, allowed...), A: 1 + g.IntN(g.s.Nodes), For: 100 + g.IntN(4000)}
+		switch s.Verb {
+		case "cut", "split", "slow", "lossy":
+			if s.B = 1 + g.IntN(g.s.Nodes); s.B == s.A {
+				continue
+			}
+		case "skew":
+			s.For = pick(g.Rand, 100, -100, 2000, -2000, 30000, -30000)
+		case "wipe":
+			if wiped {
+				continue
+			}
+			wiped = true
+		}
+		g.s.Steps = append(g.s.Steps, s)
+	}
+}

@@ -1,0 +1,229 @@
+package model
+
+import (
+	"slices"
+	"time"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/coordinator"
+	"github.com/holdfastdb/holdfast/fault"
+	"github.com/holdfastdb/holdfast/node/sim/check"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// node is one process and its disk.
+type node struct {
+	w  *world
+	id int
+
+	// The machine.
+	down, gone, paused bool // gone: its disk was deleted, it comes back as somebody else
+	full, broken       bool // the disk: full; the next commit fails
+	skew, correction   check.Moment
+	backlog            []func()     // what arrived while it was paused
+	life               int          // grows with every start and stop
+	slept              check.Moment // when it last woke
+	store              *storage
+	image              *disk // an old copy of its directory
+
+	// The process.
+	boot       boot
+	clock      *causal.Clock
+	settlement *coordinator.Settlement
+	sees       []bool // which nodes it takes to be in reach
+	view       *coordinator.View
+	dues       []due
+	paysDues   bool
+	closing    bool
+	writings   []*writing // whose copies may be on their way
+	queues     map[string]*queue
+	paying     []bool
+	generation []uint64
+	turn       int
+}
+
+// run runs act in the life of the process that it belongs to; a paused one does it when it wakes.
+func (n *node) run(life int, act func()) {
+	switch {
+	case n.life != life:
+	case n.paused:
+		n.backlog = append(n.backlog, func() { n.run(life, act) })
+	default:
+		act()
+	}
+}
+
+func (n *node) at(when check.Moment, act func()) {
+	life := n.life
+	n.w.add(when, func() { n.run(life, act) })
+}
+
+func (n *node) after(d check.Moment, act func()) { n.at(n.w.now+d, act) }
+
+// every repeats act for the life of the process.
+func (n *node) every(d check.Moment, act func()) {
+	n.after(d, func() {
+		act()
+		n.every(d, act)
+	})
+}
+
+// wall is node.wall.Now.
+func (n *node) wall() time.Time { return n.w.trueTime().Add(time.Duration(n.skew + n.correction)) }
+
+func (n *node) settled(s causal.Stamp) bool { return n.settlement.Settled(s) }
+
+// start starts the process.
+func (n *node) start() {
+	n.life++
+	n.down, n.paused, n.broken, n.correction = false, false, false, 0
+	n.backlog, n.dues, n.paysDues, n.queues = nil, nil, false, map[string]*queue{}
+	n.closing, n.writings = false, nil
+	n.paying = make([]bool, len(n.w.nodes))
+	n.startBoot()
+	n.settlement = coordinator.NewSettlement(n.boot.current.bits, n.clock)
+	n.sees = make([]bool, len(n.w.nodes))
+	n.generation = make([]uint64, len(n.w.nodes)*partitions)
+	for id := range n.store.live.marks {
+		at := id.target*partitions + id.partition
+		n.generation[at] = max(n.generation[at], id.generation)
+	}
+	for _, o := range n.w.nodes {
+		n.sees[o.id] = o == n || !o.down
+	}
+	n.refresh()
+	n.confirmBoot(0)
+	jitter := check.Moment(n.w.rng.Int64N(int64(second)))
+	n.after(jitter/2, func() { n.probe(); n.every(probeEvery+jitter/5, n.probe) })
+	n.after(jitter, func() { n.every(tickEvery, n.tick) })
+	n.after(jitter, func() { n.every(pingEvery, n.ping) })
+}
+
+// tick is what the store's background does each second.
+func (n *node) tick() {
+	n.store.syncAll()
+	n.extendClock()
+	n.correct()
+	n.sweep()
+	n.expireHints()
+	n.handoff()
+}
+
+// probe looks who is in reach; what node.up takes from gossip and from the connections.
+func (n *node) probe() {
+	changed := false
+	for _, o := range n.w.nodes {
+		up := o == n || n.w.open(n, o) && n.w.rng.IntN(200) > 0 // suspicion may be false
+		changed = changed || n.sees[o.id] != up
+		n.sees[o.id] = up
+	}
+	if changed {
+		n.refresh()
+		n.handoff()
+	}
+}
+
+// refresh is node.refresh.
+func (n *node) refresh() { n.view = n.w.views.of(n.id, n.sees) }
+
+// ping tells the others what is settled.
+func (n *node) ping() {
+	notice := n.notice()
+	for _, o := range n.w.nodes {
+		if o != n && n.sees[o.id] {
+			n.w.send(n.id, o.id, func() { o.run(o.life, func() { o.settlement.Hear(notice) }) })
+		}
+	}
+}
+
+func (n *node) notice() request.Notice {
+	notice := n.settlement.Notice()
+	if fault.On(fault.SettleUnderWay) {
+		notice.Low, notice.Retried = notice.Low+1<<40, nil
+	}
+	return notice
+}
+
+// correct is node.adjustClock with node.median.
+func (n *node) correct() {
+	offsets := []check.Moment{0}
+	for _, o := range n.w.nodes {
+		if o != n && n.sees[o.id] && n.w.open(n, o) {
+			offsets = append(offsets, o.skew-n.skew)
+		}
+	}
+	n.correction = 0
+	if len(offsets) < 3 {
+		return
+	}
+	slices.Sort(offsets)
+	m := offsets[len(offsets)/2]
+	if below := offsets[len(offsets)/2-1]; len(offsets)%2 == 0 && abs(below) < abs(m) {
+		m = below
+	}
+	if abs(m) > driftMax {
+		n.correction = m
+	}
+}
+
+func abs(m check.Moment) check.Moment { return max(m, -m) }
+
+// serves is Coordinator.serves.
+func (n *node) serves(key string, r role) error {
+	pl := n.view.Place(n.w.partition(key))
+	self := n.w.ids[n.id]
+	primary := pl.IsPrimary(self)
+	stands := slices.Contains(pl.Fallbacks, self)
+	if r == rolePrimary && primary || r == roleFallback && !primary && stands || r == roleCoordinator && (primary || stands) {
+		return nil
+	}
+	return request.ErrNotOwner
+}
+
+type role = request.Role
+
+const (
+	rolePrimary     = request.RolePrimary
+	roleFallback    = request.RoleFallback
+	roleCoordinator = request.RoleCoordinator
+)
+
+// views makes each view once: it depends on nothing but who asks and whom it sees.
+type views struct {
+	state ring.State
+	ids   []ring.NodeID
+	known map[uint32]*coordinator.View
+}
+
+func (v *views) of(self int, sees []bool) *coordinator.View {
+	key := uint32(self) << 16
+	for i, up := range sees {
+		if up {
+			key |= 1 << i
+		}
+	}
+	if known, ok := v.known[key]; ok {
+		return known
+	}
+	made := coordinator.NewView(v.ids[self], v.state, func(id ring.NodeID) bool { return sees[slices.Index(v.ids, id)] })
+	v.known[key] = made
+	return made
+}
+
+// newViews founds a cluster of n members.
+func newViews(n int) *views {
+	v := &views{known: map[uint32]*coordinator.View{}}
+	var members []ring.Member
+	for i := range n {
+		id := ring.NodeID{byte(i + 1)}
+		v.ids = append(v.ids, id)
+		members = append(members, ring.Member{ID: id, Status: ring.Active, Weight: 1})
+	}
+	layout, err := ring.Plan(nil, members, partitions, copies)
+	if err != nil {
+		panic(err)
+	}
+	v.state = ring.State{Cluster: ring.Cluster{ID: ring.NodeID{0xff}, Q: partitions, N: copies, R: quorumSize, W: quorumSize}, Members: members, Layout: layout}
+	return v
+}

@@ -1,0 +1,266 @@
+package model
+
+import (
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/node/sim/check"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// world is one run: the cluster, its network, its clients, and the record of what happened.
+type world struct {
+	agenda
+	script  *Script
+	rng     *rand.Rand
+	views   *views
+	ids     []ring.NodeID
+	nodes   []*node
+	links   [][]link
+	keys    []string
+	parts   map[string]ring.Partition
+	clients map[int]*client
+	history check.History
+	count   Counts
+	minted  map[mintedDot]*check.Mint
+	indexed int // mints that are in minted
+	crashed bool
+}
+
+type mintedDot struct {
+	key string
+	dot causal.Dot
+}
+
+// Counts counts what a run went through.
+type Counts struct {
+	Operations                                                  int
+	Faults                                                      map[string]int
+	lost, doubled, stale, forwards, retries, folds, repairs     int
+	ioErrors                                                    int
+	Lost, Doubled, Stale, Forwards, Retries, Folds, ReadRepairs int
+	Virtual                                                     time.Duration
+}
+
+const epoch = 1_700_000_000_000 // Unix milliseconds when every run begins
+
+func (w *world) trueTime() time.Time { return time.UnixMilli(epoch).Add(time.Duration(w.now)) }
+
+// draw returns random bits that are not all zero.
+func (w *world) draw() uint64 { return w.rng.Uint64() | 1 }
+
+func (w *world) index(id ring.NodeID) int { return int(id[0]) - 1 }
+
+func (w *world) partition(key string) ring.Partition { return w.parts[key] }
+
+func newWorld(s *Script) *world {
+	w := &world{script: s, rng: rand.New(rand.NewPCG(s.Seed, 1)), views: newViews(s.Nodes), clients: map[int]*client{}, minted: map[mintedDot]*check.Mint{}}
+	w.ids = w.views.ids
+	w.count.Faults = map[string]int{}
+	w.history.Drift = int64(driftMax / milli)
+	w.keys = []string{probeKey}
+	for _, step := range s.Steps {
+		if step.operation() && !slices.Contains(w.keys, step.Key) {
+			w.keys = append(w.keys, step.Key)
+		}
+	}
+	slices.Sort(w.keys)
+	w.parts = make(map[string]ring.Partition)
+	for _, k := range w.keys {
+		w.parts[k] = ring.PartitionOf(ring.Slot([]byte(k)), partitions)
+	}
+	w.links = make([][]link, s.Nodes)
+	for i := range s.Nodes {
+		w.links[i] = make([]link, s.Nodes)
+		for j := range w.links[i] {
+			w.links[i][j].loss = s.Loss
+		}
+		w.nodes = append(w.nodes, &node{w: w, id: i, store: newStorage(newDisk())})
+	}
+	for _, n := range w.nodes {
+		n.start()
+	}
+	return w
+}
+
+const probeKey = "probe"
+
+// Run plays the script and returns what happened. It heals everything at the end, lets the hints drain, and reads
+// every key at every node from all replicas, so that read repair, the only anti-entropy there is, makes them agree.
+func Run(s *Script) (*check.History, Counts) {
+	w := newWorld(s)
+	end := check.Moment(0)
+	for _, step := range s.Steps {
+		end = max(end, at(step.At))
+		w.add(at(step.At), func() { w.play(step) })
+	}
+	w.run(end + second)
+	w.healAll()
+	w.run(w.now + 5*second)
+	w.probe()
+	w.drain()
+	w.history.Quiet = w.quiet()
+	w.readAll()
+	w.run(w.now + 3*second)
+	w.readAll() // what the repairs of the first round made stale elsewhere
+	w.run(w.now + 3*second)
+	w.drain()
+	w.history.Final, w.history.Hints = w.replicas(), w.hints()
+	w.history.Wall = w.trueTime().UnixMilli()
+	w.count.Operations, w.count.Virtual = len(w.history.Ops), time.Duration(w.now)
+	return &w.history, w.count
+}
+
+// healAll undoes every fault.
+func (w *world) healAll() {
+	for i := range w.links {
+		for j := range w.links[i] {
+			l := &w.links[i][j]
+			l.slow, l.loss, l.cut = 0, 0, min(l.cut, 1)
+			w.heal(i, j)
+		}
+	}
+	for _, n := range w.nodes {
+		n.full, n.broken, n.skew = false, false, 0
+		if n.paused {
+			w.wake(n)
+		}
+		if n.down && !n.gone {
+			n.start()
+		}
+	}
+}
+
+// drain waits until no hint is left for a node that lives.
+func (w *world) drain() {
+	for until := w.now + hopelessMax; w.now < until && w.hints() > 0; {
+		w.run(w.now + second)
+	}
+	w.run(w.now + 2*second)
+}
+
+func (w *world) hints() (left int) {
+	for _, n := range w.nodes {
+		if n.gone {
+			continue
+		}
+		for id := range n.store.live.hints {
+			if !w.nodes[id.target].gone {
+				left++
+			}
+		}
+		for id := range n.store.live.marks {
+			if !w.nodes[id.target].gone {
+				left++
+			}
+		}
+	}
+	return left
+}
+
+// quiet returns what the primaries hold by hints alone, if hints must suffice: nothing was lost from memory or disk.
+func (w *world) quiet() []check.Replica {
+	if w.crashed {
+		return nil
+	}
+	return w.replicas()
+}
+
+func (w *world) replicas() (all []check.Replica) {
+	for _, key := range w.keys {
+		for _, id := range w.views.state.Layout.Primaries(w.partition(key)) {
+			if n := w.nodes[w.index(id)]; !n.gone {
+				all = append(all, check.Replica{Node: n.id, Key: key, State: n.store.live.rows[key].state})
+			}
+		}
+	}
+	return all
+}
+
+// readAll reads every key at every node, from N replicas.
+func (w *world) readAll() {
+	for _, n := range w.nodes {
+		for _, key := range w.keys {
+			if !n.gone {
+				n.startRead(key, copies, false, true, w.now+budget, func(causal.State, error) {})
+			}
+		}
+	}
+}
+
+// probe does one of everything at each node while nothing is wrong: all must succeed.
+func (w *world) probe() {
+	for _, n := range w.nodes {
+		if n.gone {
+			continue
+		}
+		for i, verb := range []string{"SET", "GETV", "PUTCTX", "INCR", "DEL"} {
+			w.add(w.now+at(i*100), func() {
+				w.operate(Step{Verb: verb, Client: 100 + n.id, Node: n.id + 1, Key: probeKey, With: "fresh"}, true)
+			})
+		}
+		w.run(w.now + second)
+	}
+	w.run(w.now + budget)
+}
+
+// saw indexes the mints recorded since the last call.
+func (w *world) saw() {
+	for _, m := range w.history.Mints[w.indexed:] {
+		for _, x := range m.Delta.Siblings {
+			if _, known := w.minted[mintedDot{m.Key, x.Dot}]; !known {
+				w.minted[mintedDot{m.Key, x.Dot}] = m
+			}
+		}
+	}
+	w.indexed = len(w.history.Mints)
+}
+
+// lose replaces a node's disk by what is left of it, and notes which writes it held and holds no more.
+func (w *world) lose(n *node, left *disk) {
+	before, nodes := n.store.live, len(w.nodes)
+	n.store = newStorage(left)
+	for _, m := range w.history.Mints {
+		if !before.held(m.Key, nodes).Covers(m.Delta) || left.held(m.Key, nodes).Covers(m.Delta) {
+			continue
+		}
+		m.Dented = true
+		m.Lost = m.Lost || w.holders(m) == 0
+	}
+}
+
+// holders counts the disks that hold a write, or know that it is overwritten.
+func (w *world) holders(m *check.Mint) (count int) {
+	for _, n := range w.nodes {
+		if n.store.live.held(m.Key, len(w.nodes)).Covers(m.Delta) {
+			count++
+		}
+	}
+	return count
+}
+
+// mintOf returns the last write of an operation.
+func (w *world) mintOf(op int) *check.Mint {
+	for i := len(w.history.Mints) - 1; i >= 0; i-- {
+		if m := w.history.Mints[i]; slices.Contains(m.Ops, op) {
+			return m
+		}
+	}
+	return nil
+}
+
+func outcome(err error) check.Outcome {
+	switch {
+	case err == nil:
+		return check.Done
+	case lostReply(err):
+		return check.Maybe
+	}
+	return check.Refused
+}
+
+// wrong reports whether an error answers the operation itself, whatever the cluster's health.
+func wrong(err error) bool { return err == request.ErrNotInteger || err == request.ErrOverflow }

@@ -1,0 +1,355 @@
+package model
+
+import (
+	"errors"
+	"slices"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/coordinator"
+	"github.com/holdfastdb/holdfast/fault"
+	"github.com/holdfastdb/holdfast/node/sim/check"
+	"github.com/holdfastdb/holdfast/request"
+)
+
+// task is one operation of a client, or one attempt at it.
+type task struct {
+	*request.Op
+	key string
+	id  int // of check.Op
+}
+
+// again copies the task for an attempt of its own.
+func (t *task) again() *task {
+	op := *t.Op
+	op.Result = request.Result{}
+	return &task{&op, t.key, t.id}
+}
+
+// writing drives one coordinator.Put. Twin of package coordinator's writing.
+type writing struct {
+	n      *node
+	view   *coordinator.View
+	put    coordinator.Put
+	tasks  []*task
+	m      *coordinator.Minting
+	read   causal.State // of a round
+	own    write
+	record *check.Mint
+	report func(*written)
+
+	acks     int // primaries
+	survivor causal.State
+	decided  bool
+	stored   bool
+}
+
+// written is the outcome of one write.
+type written struct {
+	err      error
+	delta    causal.State
+	survivor causal.State
+	acks     int
+}
+
+// place returns the place of a key in the view, and how many of its nodes a quorum is.
+func (w *world) place(v *coordinator.View, key string) (pl *coordinator.Place, quorum int) {
+	pl = v.Place(w.partition(key))
+	return pl, min(quorumSize, len(pl.Primaries))
+}
+
+// startWrite is Coordinator.startWrite for one key.
+func (n *node) startWrite(view *coordinator.View, tasks []*task, m *coordinator.Minting, read causal.State, retry bool, report func(*written)) {
+	w := &writing{n: n, view: view, tasks: tasks, m: m, read: read, report: report}
+	key := tasks[0].key
+	pl, need := n.w.place(view, key)
+	var ok bool
+	if w.put, ok = coordinator.NewPut(pl, view.Self, need); !ok {
+		w.decide(&request.QuorumError{Op: "put", Need: need, Have: w.put.Reach(), Cause: request.ErrNoQuorum})
+		return
+	}
+	w.own = write{key: key, target: -1, mint: m, reserve: m.Frees()}
+	for _, l := range w.put.Legs() {
+		switch {
+		case l.Node == view.Self && !l.For.IsZero():
+			w.own.asRole, w.own.target = roleFallback, n.w.index(l.For)
+		case l.State == coordinator.LegOwed:
+			w.own.owed = append(w.own.owed, n.w.index(l.For))
+		}
+	}
+	if n.broken {
+		n.w.count.ioErrors++
+		n.apply(&w.own)
+		n.w.crash(n, crashIO)
+		return
+	}
+	upTo := n.apply(&w.own)
+	w.remember(retry)
+	n.acknowledge(upTo, w.storedHere)
+}
+
+// remember records what was minted.
+func (w *writing) remember(retry bool) {
+	if w.own.err != nil || len(w.own.delta.Siblings) == 0 && w.own.delta.Seen.IsZero() {
+		return
+	}
+	w.record = &check.Mint{Key: w.own.key, Node: w.n.id, At: w.n.now(), Delta: w.own.delta, Retry: retry, Base: causal.Sync(w.own.base, w.read)}
+	for _, t := range w.tasks {
+		if t.Op.Verb == request.Put || t.Op.Verb == request.PutSeen || t.Op.Verb == request.DeleteSeen || w.m.Answer(w.at(t), causal.State{}, 0, nil).Wrote {
+			w.record.Ops = append(w.record.Ops, t.id)
+		}
+	}
+	if len(w.record.Ops) == 0 { // a delete of what had expired
+		w.record.Ops = []int{w.tasks[len(w.tasks)-1].id}
+	}
+	w.n.w.history.Mints = append(w.n.w.history.Mints, w.record)
+}
+
+func (w *writing) at(t *task) int {
+	for i := range w.tasks {
+		if w.tasks[i] == t {
+			return i
+		}
+	}
+	panic("model: no such task")
+}
+
+func (w *writing) storedHere() {
+	own := &w.own
+	switch {
+	case own.err != nil:
+		w.decide(own.err)
+		return
+	case !own.wrote && len(own.delta.Siblings) == 0 && own.delta.Seen.IsZero():
+		w.decide(nil) // nothing to write: the minter declined
+		return
+	}
+	w.stored, w.survivor = true, own.survivor
+	for i, l := range w.put.Legs() {
+		switch {
+		case l.Node == w.view.Self:
+			w.acked(i)
+		case l.State == coordinator.LegOpen:
+			w.send(i)
+		}
+	}
+	w.settle()
+	w.n.writings = append(w.n.writings, w)
+	w.n.after(copyPatience, w.slow)
+	w.n.after(copyDeadline+second, w.forget)
+}
+
+// send sends one copy. A fallback keeps it as a hint.
+func (w *writing) send(leg int) {
+	l := w.put.Legs()[leg]
+	cp := &write{key: w.own.key, delta: w.own.delta, target: -1, reserve: w.own.reserve}
+	if !l.For.IsZero() {
+		cp.asRole, cp.target = roleFallback, w.n.w.index(l.For)
+	}
+	to := w.n.w.nodes[w.n.w.index(l.Node)]
+	var survivor causal.State
+	w.n.call(to, w.n.now()+copyDeadline, func(answer func(error)) {
+		to.serveWrite(*cp, func(s causal.State, err error) {
+			survivor = s
+			answer(err)
+		})
+	}, func(err error) {
+		if err != nil {
+			w.failed(leg)
+		} else {
+			w.survivor = causal.Sync(w.survivor, survivor)
+			w.acked(leg)
+		}
+		w.settle()
+	})
+}
+
+// forget lets go of a write whose copies are answered, or were lost long ago.
+func (w *writing) forget() {
+	i := slices.Index(w.n.writings, w)
+	w.n.writings = slices.Delete(w.n.writings, i, i+1)
+}
+
+// close counts the copies that are on their way as missed, as Coordinator.Close does.
+func (w *writing) close() {
+	for i := 0; i < len(w.put.Legs()); i++ {
+		if w.put.Legs()[i].State == coordinator.LegOpen {
+			w.failed(i)
+		}
+	}
+}
+
+// serveWrite is Coordinator.ServeWrites for one copy.
+func (n *node) serveWrite(cp write, answer func(causal.State, error)) {
+	if err := n.serves(cp.key, cp.asRole); err != nil {
+		answer(causal.State{}, err)
+		return
+	}
+	n.settlement.Observe(cp.delta)
+	if n.broken {
+		n.w.count.ioErrors++
+		n.apply(&cp)
+		n.w.crash(n, crashIO)
+		return
+	}
+	upTo := n.apply(&cp)
+	n.acknowledge(upTo, func() { answer(cp.survivor, cp.err) })
+}
+
+func (w *writing) acked(leg int) {
+	l := w.put.Legs()[leg]
+	cancel := w.put.Ack(leg)
+	if !l.For.IsZero() {
+		return
+	}
+	w.acks++
+	if w.record != nil && w.acks >= quorumSize && w.record.QuorumAt == 0 {
+		w.record.QuorumAt = w.n.now()
+	}
+	if cancel {
+		w.n.addDue(due{kind: dueCancel, target: w.n.w.index(l.Node), key: w.own.key, state: causal.State{Seen: w.own.delta.Seen}})
+	}
+}
+
+func (w *writing) failed(leg int) {
+	next, owed := w.put.Fail(leg)
+	if next >= 0 && !w.n.closing {
+		w.send(next)
+	}
+	if !owed.IsZero() {
+		w.owe(w.n.w.index(owed))
+	}
+}
+
+func (w *writing) owe(target int) {
+	d := due{kind: dueMarker, target: target, key: w.own.key, state: causal.State{Seen: w.own.delta.Seen}}
+	if w.own.target >= 0 {
+		d = due{kind: dueData, target: target, key: w.own.key, state: w.own.delta}
+	}
+	w.n.addDue(d)
+}
+
+func (w *writing) slow() {
+	next, owed := w.put.Slow()
+	for _, leg := range next {
+		w.send(leg)
+	}
+	for _, id := range owed {
+		w.owe(w.n.w.index(id))
+	}
+}
+
+func (w *writing) settle() {
+	switch {
+	case w.decided:
+	case w.put.Enough():
+		w.decide(nil)
+	case w.put.Hopeless():
+		w.decide(&request.QuorumError{Op: "put", Need: quorumSize, Have: w.put.Acks(), Cause: request.ErrMaybe})
+	}
+}
+
+func (w *writing) decide(err error) {
+	w.decided = true
+	out := &written{err: err, survivor: w.survivor, acks: w.acks}
+	if w.stored {
+		out.delta = w.own.delta
+	}
+	w.report(out)
+}
+
+// coordinate is Coordinator.coordinate for one operation.
+func (n *node) coordinate(t *task, deadline check.Moment, report func(request.Result)) {
+	if t.Verb == request.Modify || t.Verb == request.Delete {
+		n.enqueue(waiting{t, deadline, report})
+		return
+	}
+	m := coordinator.NewMinting([]*request.Op{t.Op}, n.wall().UnixMilli(), n.settled)
+	n.startWrite(n.view, []*task{t}, m, causal.State{}, t.Attempt > 0, func(out *written) {
+		if out.err == nil && t.Verb == request.Put && len(out.survivor.Siblings) > 0 {
+			n.foldIn(t, m, out, report)
+			return
+		}
+		report(m.Answer(0, out.delta, out.acks, out.err))
+	})
+}
+
+func (n *node) foldIn(t *task, m *coordinator.Minting, first *written, report func(request.Result)) {
+	n.w.count.folds++
+	again := m.Fold(first.delta, first.survivor, n.wall().UnixMilli())
+	n.startWrite(n.view, []*task{t}, again, first.survivor, false, func(out *written) {
+		err := out.err
+		if err != nil {
+			err = &request.QuorumError{Op: "put", Need: 1, Have: out.acks, Cause: request.ErrMaybe}
+		}
+		report(again.Answer(0, out.delta, out.acks, err))
+	})
+}
+
+// A due is what a request leaves to be done after its reply. Twin of coordinator's dues; a crash loses them.
+type due struct {
+	kind   dueKind
+	target int
+	key    string
+	state  causal.State
+}
+
+type dueKind uint8
+
+const (
+	dueMarker dueKind = iota
+	dueData
+	dueCancel
+	dueRepair
+)
+
+func (n *node) addDue(d due) {
+	n.dues = append(n.dues, d)
+	if !n.paysDues {
+		n.paysDues = true
+		n.after(dueAfter, n.payDues)
+	}
+}
+
+func (n *node) payDues() {
+	dues := n.dues
+	n.dues, n.paysDues = nil, false
+	for _, d := range dues {
+		n.pay(d)
+	}
+}
+
+func (n *node) pay(d due) {
+	switch d.kind {
+	case dueMarker:
+		w := &writer{n: n}
+		w.oweStored(d.target, d.key, d.state.Seen)
+		if len(w.changes) > 0 {
+			w.commit()
+		}
+	case dueData:
+		n.apply(&write{key: d.key, asRole: roleFallback, delta: d.state, target: d.target, reserve: true})
+	case dueCancel:
+		n.dropHint(hintID{d.target, d.key}, func(h hint) bool {
+			return !h.data && (d.state.Seen.Covers(h.owed) || fault.On(fault.CancelUncovered))
+		})
+	case dueRepair:
+		n.repair(d)
+	}
+}
+
+func (n *node) repair(d due) {
+	n.w.count.repairs++
+	cp := write{key: d.key, delta: d.state, target: -1}
+	if d.target == n.id {
+		n.apply(&cp)
+		return
+	}
+	to := n.w.nodes[d.target]
+	n.call(to, n.now()+copyDeadline, func(answer func(error)) {
+		to.serveWrite(cp, func(_ causal.State, err error) { answer(err) })
+	}, func(error) {})
+}
+
+func lostReply(err error) bool {
+	return errors.Is(err, request.ErrMaybe) || errors.Is(err, request.ErrLost) || errors.Is(err, request.ErrInternal)
+}
