@@ -11,12 +11,12 @@ import (
 // ErrDraining is what Read returns once the server drains: the connection finishes what it has read and closes.
 var ErrDraining = errors.New("protocol: server is draining")
 
-// Conn is a client's connection whose reads end when the server drains and whose writes have a deadline.
+// Conn is a client's connection whose reads end when the server drains and whose writes have a deadline. Deadlines are
+// of the machine's own clock, for that is what sockets go by: the node's may be corrected by hours.
 // One goroutine reads and writes it.
 type Conn struct {
 	net.Conn
 	idle, writeTimeout time.Duration
-	now                func() time.Time
 
 	mu struct {
 		sync.Mutex
@@ -47,14 +47,14 @@ func (c *Conn) arm() error {
 	if c.idle == 0 {
 		return nil
 	}
-	return c.Conn.SetReadDeadline(c.now().Add(c.idle))
+	return c.Conn.SetReadDeadline(time.Now().Add(c.idle))
 }
 
 // Write writes all of p in chunks, each under a deadline of its own, so that what counts is progress and not size.
 func (c *Conn) Write(p []byte) (int, error) {
 	written := 0
 	for written < len(p) {
-		if err := c.Conn.SetWriteDeadline(c.now().Add(c.writeTimeout)); err != nil {
+		if err := c.Conn.SetWriteDeadline(time.Now().Add(c.writeTimeout)); err != nil {
 			return written, err
 		}
 		n, err := c.Conn.Write(p[written:min(len(p), written+WriteChunkBytes)])

@@ -21,7 +21,6 @@ type Config struct {
 	ConnectionsMax int           // open connections, at most ConnectionsMax
 	Idle           time.Duration // wait for a client's next byte; 0: for ever
 	WriteTimeout   time.Duration // wait for a client to take a chunk, at most WriteTimeoutMax
-	Now            func() time.Time
 	Logger         *slog.Logger
 	Refused        func() // called for each connection beyond the cap; may be nil
 }
@@ -41,7 +40,7 @@ type Server struct {
 	}
 }
 
-// NewServer returns a server that is not listening yet. Handle, Now and Logger must be set.
+// NewServer returns a server that is not listening yet. Handle and Logger must be set.
 func NewServer(cfg Config) *Server {
 	cfg.ConnectionsMax = atMost(cfg.ConnectionsMax, ConnectionsMax)
 	cfg.WriteTimeout = atMost(cfg.WriteTimeout, WriteTimeoutMax)
@@ -119,7 +118,7 @@ func (s *Server) unlisten(l net.Listener) {
 
 // start runs the handler for nc, or refuses it.
 func (s *Server) start(nc net.Conn) {
-	c := &Conn{Conn: nc, idle: s.cfg.Idle, writeTimeout: s.cfg.WriteTimeout, now: s.cfg.Now}
+	c := &Conn{Conn: nc, idle: s.cfg.Idle, writeTimeout: s.cfg.WriteTimeout}
 	switch draining, full := s.admit(c); {
 	case draining:
 		nc.Close()
@@ -147,7 +146,7 @@ func (s *Server) refuse(nc net.Conn) {
 	if s.cfg.Refused != nil {
 		s.cfg.Refused()
 	}
-	if nc.SetWriteDeadline(s.cfg.Now().Add(RefuseTimeout)) == nil {
+	if nc.SetWriteDeadline(time.Now().Add(RefuseTimeout)) == nil {
 		_, _ = nc.Write(s.cfg.Full) // best effort: the client is being refused either way
 	}
 	nc.Close()

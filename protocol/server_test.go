@@ -66,7 +66,7 @@ func echo(_ context.Context, c *Conn) {
 }
 
 func start(t *testing.T, cfg Config) (*Server, *feed) {
-	cfg.Now, cfg.Logger = time.Now, slog.New(slog.DiscardHandler)
+	cfg.Logger = slog.New(slog.DiscardHandler)
 	if cfg.Handle == nil {
 		cfg.Handle = echo
 	}
@@ -115,7 +115,7 @@ func TestAcceptErrorsBackOff(t *testing.T) {
 }
 
 func TestListenerClosedByOthersIsAnError(t *testing.T) {
-	s, f := NewServer(Config{Handle: echo, Now: time.Now, Logger: slog.New(slog.DiscardHandler)}), newFeed()
+	s, f := NewServer(Config{Handle: echo, Logger: slog.New(slog.DiscardHandler)}), newFeed()
 	f.Close()
 	if err := s.Serve(f); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("Serve: %v", err)

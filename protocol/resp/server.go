@@ -91,7 +91,6 @@ func New(cfg Config) *Server {
 		ConnectionsMax: cfg.ConnectionsMax,
 		Idle:           cfg.Idle,
 		WriteTimeout:   cfg.WriteTimeout,
-		Now:            cfg.Store.Now,
 		Logger:         cfg.Logger,
 		Refused:        func() { s.refused.Add(1) },
 	})

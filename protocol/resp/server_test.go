@@ -467,3 +467,23 @@ func TestReadBufferFollowsTheLoad(t *testing.T) {
 		t.Errorf("quiet: %d bytes", len(c.in))
 	}
 }
+
+// wrongWall is a store whose wall clock the cluster has put right by so much: the machine's own is off.
+type wrongWall struct {
+	protocol.Store
+	by time.Duration
+}
+
+func (w wrongWall) Now() time.Time { return w.Store.Now().Add(w.by) }
+
+func TestCorrectedClockCutsNobodyOff(t *testing.T) {
+	for _, by := range []time.Duration{-time.Hour, time.Hour} {
+		r := newRig(t, func(c *Config, s *storetest.Store) {
+			c.Store, c.Idle = wrongWall{s, by}, time.Minute
+		})
+		p := dial(t, "tcp", r.addr)
+		if got := p.do("PING"); got != "+PONG\r\n" {
+			t.Errorf("the clock corrected by %v: %q", by, got)
+		}
+	}
+}
