@@ -56,8 +56,9 @@ type Config struct {
 	Sync       SyncLevel
 	Partitions int // the ring's Q
 
-	// MemoryBytes is shared out: half to the block cache, a quarter to memtables; the rest is headroom for what reads
-	// and compactions hold. With cgo both are outside the Go heap, unseen by GOMEMLIMIT. 0: MemoryBytesDefault.
+	// MemoryBytes is shared out: a quarter each to the row cache, the block cache and the memtables; the rest is headroom
+	// for what reads and compactions hold. With cgo the block cache and the memtables are outside the Go heap, unseen by
+	// GOMEMLIMIT. 0: MemoryBytesDefault.
 	MemoryBytes int64
 
 	HintBytesMax     int64 // bytes of data hints; 0: HintBytesDefault
@@ -69,6 +70,7 @@ type Config struct {
 	ReserveBytes uint64
 
 	Now      func() time.Time // nil: time.Now
+	Sure     func() bool      // whether Now is right enough to remove what expired, which cannot be undone; nil: it is
 	Rand     io.Reader        // nil: crypto/rand
 	DriftMax time.Duration    // 0: DriftMaxDefault
 	Logger   *slog.Logger     // nil: silent
@@ -107,6 +109,9 @@ func (c Config) withDefaults() Config {
 	c.DriftMax = positive(c.DriftMax, DriftMaxDefault)
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Sure == nil {
+		c.Sure = func() bool { return true }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

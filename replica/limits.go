@@ -23,7 +23,10 @@ const (
 	keyScratchSize = 128     // bytes first reserved for a key being built
 	scratchKeepMax = 1 << 20 // bytes of a scratch buffer that is kept for reuse
 
-	MemoryBytesDefault = 512 << 20 // block cache and memtables
+	cacheShards        = 64        // parts of the row cache, each with a mutex
+	cachePortion       = 8         // no row may fill more than this part of its shard of the cache
+	cacheOverhead      = 160       // bytes of a cached row besides its key and value: map entry, list element, headers
+	MemoryBytesDefault = 512 << 20 // row cache, block cache and memtables
 	MemoryBytesMin     = 8 << 20   // less is taken as this
 	memtableBytesMax   = 64 << 20  // bytes of one memtable
 	memtablesMax       = 4         // memtables before writes stall

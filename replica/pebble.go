@@ -17,7 +17,7 @@ const pebbleFormat = pebble.FormatColumnarBlocks
 
 // openDB opens Pebble. The lock on the directory is held already.
 func (s *Store) openDB() error {
-	cache := pebble.NewCache(s.cfg.MemoryBytes / 2)
+	cache := pebble.NewCache(s.cfg.MemoryBytes / 4)
 	defer cache.Unref()
 	db, err := pebble.Open(s.dataDir(), s.pebbleOptions(cache))
 	if err != nil {

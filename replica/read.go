@@ -1,11 +1,9 @@
 package replica
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
@@ -40,7 +38,7 @@ func (s *Store) Read(reads []*request.Read) {
 		if targets := s.hints.dataTargets(placeOf(r.Key)); targets != nil {
 			r.Err = s.readHinted(r, key, targets)
 		} else {
-			r.Err = s.readRow(r, key.b)
+			r.Err = s.readRow(r, shardOf(r.Key), key.b)
 		}
 	}
 }
@@ -49,17 +47,16 @@ func errNoPlace(k request.Key) error {
 	return fmt.Errorf("replica: keyspace %d has no partition %d here: %w", k.Space, k.Partition, request.ErrInternal)
 }
 
-// readRow answers from the key's own row alone. When the digests agree, nothing is copied.
-func (s *Store) readRow(r *request.Read, key []byte) error {
-	b, closer, err := s.db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
+// readRow answers from the key's own row alone. When the digests agree, nothing is decoded.
+func (s *Store) readRow(r *request.Read, lock uint16, key []byte) error {
+	b, err := s.getRow(lock, key)
+	if err != nil {
+		return err
+	}
+	if b == nil {
 		r.Same = r.Compare && r.Digest == causal.State{}.Digest()
 		return nil
 	}
-	if err != nil {
-		return readError(err)
-	}
-	defer s.closeQuietly(closer)
 	_, encoded, err := splitRow(b)
 	if err != nil {
 		return err
@@ -73,13 +70,27 @@ func (s *Store) readRow(r *request.Read, key []byte) error {
 			return nil
 		}
 	}
-	r.State, err = decodeState(append(make([]byte, 0, len(encoded)), encoded...))
+	r.State, err = decodeState(encoded)
 	return err
+}
+
+// getRow returns the stored bytes of a key's own row, or nil if there is none. They are shared: valid for ever, and not
+// to be written.
+func (s *Store) getRow(lock uint16, key []byte) ([]byte, error) {
+	b, epoch := s.cache.get(lock, key)
+	if b != nil {
+		return b, nil
+	}
+	b, err := s.get(key)
+	if b != nil {
+		s.cache.fill(lock, key, b, epoch)
+	}
+	return b, err
 }
 
 // readHinted answers from the row and the hints with data for the targets.
 func (s *Store) readHinted(r *request.Read, key *scratch, targets []ring.NodeID) error {
-	state, err := s.localState(key.b)
+	state, err := s.localState(shardOf(r.Key), key.b)
 	if err != nil {
 		return err
 	}
@@ -105,8 +116,8 @@ func (s *Store) readHinted(r *request.Read, key *scratch, targets []ring.NodeID)
 }
 
 // localState returns the state in the key's own row, zero if there is none.
-func (s *Store) localState(key []byte) (causal.State, error) {
-	b, err := s.get(key)
+func (s *Store) localState(lock uint16, key []byte) (causal.State, error) {
+	b, err := s.getRow(lock, key)
 	if err != nil || b == nil {
 		return causal.State{}, err
 	}

@@ -35,6 +35,7 @@ type Store struct {
 	lease  *lease
 	space  *space
 	tally  *tally
+	cache  *rowCache
 	hints  *hintTable
 	events events
 	pools  pools
@@ -52,7 +53,7 @@ type Store struct {
 // ErrPartitions, and the disk's.
 func Open(cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
-	s := &Store{cfg: cfg, log: cfg.Logger, gate: newGate(), lease: newLease(), tally: newTally(cfg.Partitions), poked: make(chan struct{}, 1)}
+	s := &Store{cfg: cfg, log: cfg.Logger, gate: newGate(), lease: newLease(), tally: newTally(cfg.Partitions), cache: newRowCache(cfg.MemoryBytes / 4), poked: make(chan struct{}, 1)}
 	s.hints = newHintTable(cfg.HintBytesMax, cfg.MarkersPerTarget)
 	s.wal = newWALFS(cfg.FS, cfg.Sync == SyncOS, func(err error) { s.fail(fmt.Errorf("fsync of the log: %w", err)) })
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())

@@ -84,10 +84,17 @@ type writer struct {
 	rows    map[string]*heldRow
 	hints   map[string]*heldHint
 	counts  []placeCounts // to be added when the batch is applied
+	cached  []cachedWrite // to be cached when the batch is applied
 	key     []byte
 	value   []byte
 	waiting bool // applied, not waited for
 	settled bool // an element rests on what was written before, which may not be durable yet
+}
+
+// cachedWrite is a row of the batch on its way into the cache.
+type cachedWrite struct {
+	lock       uint16
+	key, value []byte // one piece of memory
 }
 
 type placeCounts struct {
@@ -124,7 +131,8 @@ func (w *writer) release() {
 	w.s.closeQuietly(w.batch)
 	clear(w.rows)
 	clear(w.hints)
-	w.batch, w.shards, w.counts = nil, w.shards[:0], w.counts[:0]
+	clear(w.cached)
+	w.batch, w.shards, w.counts, w.cached = nil, w.shards[:0], w.counts[:0], w.cached[:0]
 	w.waiting, w.settled = false, false
 	if cap(w.value)+cap(w.key) <= scratchKeepMax {
 		w.s.pools.writers.Put(w)
@@ -155,11 +163,17 @@ func (w *writer) apply(o *pebble.WriteOptions) error {
 		err = w.s.db.Apply(w.batch, o)
 	}
 	if err := w.s.checkCommit(err); err != nil {
+		for _, c := range w.cached {
+			w.s.cache.put(c.lock, c.key, nil)
+		}
 		w.batch = nil // the broken log may hold on to it for ever
 		return err
 	}
 	w.s.space.written.Add(uint64(size))
 	w.s.markDirty()
+	for _, c := range w.cached {
+		w.s.cache.put(c.lock, c.key, c.value)
+	}
 	for _, c := range w.counts {
 		w.s.tally.at(c.place).add(c.Counts)
 	}
@@ -236,7 +250,7 @@ func (w *writer) row(k request.Key) (*heldRow, error) {
 		return held, nil
 	}
 	held := &heldRow{}
-	b, err := w.s.get(w.key)
+	b, err := w.s.getRow(shardOf(k), w.key)
 	if err != nil {
 		return nil, err
 	}
@@ -374,6 +388,7 @@ func (w *writer) putRow(k request.Key, held *heldRow, next row, capped bool) (ch
 		return false, err
 	}
 	w.count(k, held, next.state)
+	w.keep(k)
 	if err := w.putExpiries(k, held.state, next.state); err != nil {
 		return false, err
 	}
@@ -382,6 +397,13 @@ func (w *writer) putRow(k request.Key, held *heldRow, next row, capped bool) (ch
 		held.encoded = bytes.Clone(encoded)
 	}
 	return true, nil
+}
+
+// keep copies the row being written for the cache.
+func (w *writer) keep(k request.Key) {
+	n := len(w.key)
+	both := append(append(make([]byte, 0, n+len(w.value)), w.key...), w.value...)
+	w.cached = append(w.cached, cachedWrite{shardOf(k), both[:n:n], both[n:]})
 }
 
 func (w *writer) count(k request.Key, held *heldRow, next causal.State) {
