@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/request"
 )
 
@@ -161,6 +162,85 @@ func TestConfigurationMustBeComplete(t *testing.T) {
 		change(&cfg)
 		if _, err := New(cfg); (err == nil) != (name == "longest name ok") {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestReadsOfLargeValuesAreCutByWhatTheyBring: a group of reads is small on the wire whatever it asks for.
+func TestReadsOfLargeValuesAreCutByWhatTheyBring(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		version := causal.Version{Stamp: causal.Stamp{Time: 1}, Value: make([]byte, 1<<20)}
+		large := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 1}, []causal.Version{version}, nil)
+		p.serve.onRead = func(reads []*request.Read) {
+			for _, r := range reads {
+				r.Same, r.State = false, large
+			}
+		}
+		const n = 300
+		reads := make([]*request.Read, n)
+		for i := range reads {
+			reads[i] = &request.Read{}
+		}
+		ended := make(chan error, 2)
+		p.a.Read(nodeB, reads, 1, soon(), func(err error) { ended <- err })
+		want(t, ended, nil)
+		answered := 0
+		for i, r := range reads {
+			if r.Err == nil {
+				answered++
+			} else if !errors.Is(r.Err, request.ErrOverloaded) {
+				t.Fatalf("read %d: %v", i, r.Err)
+			}
+		}
+		if answered != answerBytesMax>>20 {
+			t.Errorf("%d values of 1 MiB in one answer", answered)
+		}
+		if got := p.serve.executed.Load(); got > int64(answered+readWindowFirst) {
+			t.Errorf("%d reads executed, %d answered", got, answered)
+		}
+		for _, at := range p.serve.mu.reads {
+			if at > readWindowFirst {
+				t.Errorf("%d values of 1 MiB at once", at)
+			}
+		}
+	})
+}
+
+func TestReadWindowFollowsWhatItBrings(t *testing.T) {
+	w := readWindow(readWindowFirst)
+	for _, c := range []struct {
+		name     string
+		n, bytes int
+		want     readWindow
+	}{
+		{"a full window at the cap doubles it", readWindowFirst, readWindowBytes, 2 * readWindowFirst},
+		{"one byte over halves it", 1, readWindowBytes + 1, readWindowFirst},
+		{"one that was not full says nothing", readWindowFirst - 1, 1, readWindowFirst},
+	} {
+		if w.adapt(c.n, c.bytes); w != c.want {
+			t.Errorf("%s: %d", c.name, w)
+		}
+	}
+	for range 20 {
+		w.adapt(GroupMax, 0)
+	}
+	if w != ReadWindowMax {
+		t.Errorf("it grew to %d", w)
+	}
+	for range 20 {
+		w.adapt(1, readWindowBytes+1)
+	}
+	if w != 1 {
+		t.Errorf("it shrank to %d", w)
+	}
+}
+
+func TestFramesAreReadTogetherUpToTheWindow(t *testing.T) {
+	parts := []part[*request.Read]{{items: make([]*request.Read, 5)}, {items: make([]*request.Read, 3)}, {items: nil}, {items: make([]*request.Read, 1)}}
+	for limit, want := range map[int][2]int{1: {1, 5}, 7: {1, 5}, 8: {3, 8}, 9: {4, 9}} {
+		if n, reads := together(parts, limit); n != want[0] || reads != want[1] {
+			t.Errorf("window of %d: %d frames, %d reads", limit, n, reads)
 		}
 	}
 }

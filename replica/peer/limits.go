@@ -19,6 +19,7 @@ const (
 	readBufferBytes = 64 << 10 // what one read from the socket can bring; longer frames get a buffer of their own
 	writeBytesMax   = 1 << 20  // one write to the socket; each has writeTimeout
 	keepBytesMax    = 1 << 20  // a write buffer that grew larger is given back once it is empty
+	readWindowBytes = 16 << 20 // values from one call of the handler beyond which the next brings fewer
 	answerBytesMax  = FrameBytesMax - headerBytes - 4*request.BatchMax - 16
 )
 
@@ -31,9 +32,11 @@ const (
 	CoordinateMax    = 256  // forwarded batches executing at once for one connection
 	CoordinateAllMax = 2048 // the same for the whole node
 	ControlMax       = 32   // control requests executing at once for one connection
-	GroupMax         = 1024 // reads or writes handed to the handler together, unless one frame alone holds more
+	GroupMax         = 1024 // reads or writes that gather for the handler, unless one frame alone holds more
+	ReadWindowMax    = 256  // reads in one call of the handler while values are small
 	WriteQueueMax    = 8192 // writes of one connection that wait while a commit is under way
 	refusalsMax      = 256  // peers whose refusals are logged apart
+	readWindowFirst  = 32   // reads in the first call of the handler for a connection
 )
 
 // The times of the wire.

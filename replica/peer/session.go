@@ -29,7 +29,8 @@ type session struct {
 	wg     sync.WaitGroup
 	until  time.Duration // the read deadline that is set
 
-	reads    group[*request.Read] // of the reader alone
+	reads    group[*request.Read] // of the reader alone, as is window
+	window   readWindow
 	writes   writeQueue
 	coords   chan struct{} // a token for each forwarded batch that executes
 	controls chan struct{} // a token for each control request that executes
@@ -110,6 +111,7 @@ func newSession(p *Peers, conn net.Conn, theirs hello, pauses uint64) *session {
 		p: p, conn: conn, from: theirs.node, class: theirs.class, pauses: pauses,
 		r:        newReader(conn, FrameBytesMax),
 		w:        newWriter(conn, writeTimeout, func() { p.counts.socketWrites.Add(1) }),
+		window:   readWindowFirst,
 		coords:   make(chan struct{}, CoordinateMax),
 		controls: make(chan struct{}, ControlMax),
 	}
@@ -245,32 +247,6 @@ func (s *session) pong(f frame) error {
 	}
 	s.answer(kindPing, f.id, raw(binary.LittleEndian.AppendUint64(nil, uint64(s.p.cfg.Now()))))
 	return nil
-}
-
-// takeReads puts a frame's reads into the group.
-func (s *session) takeReads(f frame) {
-	layout, rest, ok := cutLayout(f.payload)
-	reads, err := request.DecodeReads(nil, rest, s.p.cfg.Q)
-	if !ok || err != nil {
-		s.malformed(f)
-		return
-	}
-	if !s.reads.fits(layout, len(reads)) {
-		s.runReads()
-	}
-	s.reads.add(layout, part[*request.Read]{frame: f, items: reads})
-}
-
-// runReads executes the group of reads and answers each frame.
-func (s *session) runReads() {
-	reads := s.reads.live(s)
-	if len(reads) > 0 {
-		s.p.handler.ServeReads(s.from, s.reads.layout, reads)
-	}
-	for _, part := range s.reads.parts {
-		s.answer(kindRead, part.frame.id, readAnswers(part.items))
-	}
-	s.reads.reset()
 }
 
 // handoff executes a frame of hints that come home, before anything else that the bulk connection brings.
