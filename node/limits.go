@@ -1,6 +1,11 @@
 package node
 
-import "time"
+import (
+	"time"
+
+	"github.com/holdfastdb/holdfast/replica"
+	"github.com/holdfastdb/holdfast/replica/peer"
+)
 
 const (
 	waitLogEvery    = 5 * time.Second // between two looks at what an empty node waits for, which is logged when it is news
@@ -15,3 +20,7 @@ const (
 	gossipLeaveMax  = time.Second
 	readyWait       = 200 * time.Millisecond
 )
+
+// A key's state must travel to other nodes whole, also when two of them let it grow apart; this does not compile if a
+// frame were too short for it.
+const _ = uint(peer.FrameBytesMax - 2*replica.StateBytesMax)

@@ -4,7 +4,7 @@ import "time"
 
 // The caps of the store. Those of one request (key, value, siblings) are package request's.
 const (
-	StateBytesMax     = 64 << 20 // encoded bytes of one key's state; a local mint beyond is refused
+	StateBytesMax     = 30 << 20 // encoded bytes of one key's state; a local mint beyond is refused. Two of it fit into a frame between nodes
 	ActorLease        = 64 << 10 // numbers of the actor sequence fsynced at once
 	MetaNameBytesMax  = 64       // bytes of the name of a meta document
 	MetaValueBytesMax = 64 << 20 // bytes of a meta document

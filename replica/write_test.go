@@ -111,17 +111,17 @@ func TestSiblingsCapRefusesOnlyLocalMints(t *testing.T) {
 
 func TestStateBytesCapRefusesOnlyLocalMints(t *testing.T) {
 	if testing.Short() {
-		t.Skip("64 MiB")
+		t.Skip("30 MiB")
 	}
 	s := openMem(t)
 	value := strings.Repeat("v", request.ValueBytesMax)
-	for range StateBytesMax/request.ValueBytesMax - 1 {
+	for range StateBytesMax / request.ValueBytesMax {
 		write(t, s, blind(s, "k", value))
 	}
 	if err := writeError(s, blind(s, "k", value)); !errors.Is(err, request.ErrTooBig) {
 		t.Fatalf("one over the cap: %v", err)
 	}
-	if got := len(read(t, s, "k").Siblings); got != StateBytesMax/request.ValueBytesMax-1 {
+	if got := len(read(t, s, "k").Siblings); got != StateBytesMax/request.ValueBytesMax {
 		t.Fatalf("%d siblings", got)
 	}
 }
