@@ -20,12 +20,39 @@ const othersMin = 2
 type wall struct {
 	machine    func() time.Time
 	correction atomic.Int64 // nanoseconds
+	agreed     atomic.Pointer[agreement]
 	log        limiter
 }
 
 // Now returns the wall time to go by.
 func (w *wall) Now() time.Time {
 	return w.machine().Add(time.Duration(w.correction.Load()))
+}
+
+// heedAgreement notes that another clock agrees with Now, or that there is no other.
+func (w *wall) heedAgreement(offsets []time.Duration, alone bool) {
+	correction := time.Duration(w.correction.Load())
+	agrees := func(theirs time.Duration) bool { return (theirs - correction).Abs() <= clockDriftMax }
+	if alone || slices.ContainsFunc(offsets, agrees) {
+		w.agreed.Store(&agreement{w.machine().Round(0), time.Now()})
+	}
+}
+
+// An agreement is a moment at which other clocks said that Now is right.
+type agreement struct {
+	machine time.Time // by the machine's wall clock, without a monotonic reading
+	steady  time.Time // with a monotonic reading
+}
+
+// sure reports whether Now may decide what cannot be undone: others have agreed with it since the start, and the machine's
+// clock has not been set since.
+func (w *wall) sure() bool {
+	a := w.agreed.Load()
+	if a == nil {
+		return false
+	}
+	jump := w.machine().Sub(a.machine) - time.Since(a.steady)
+	return jump.Abs() <= clockDriftMax
 }
 
 // median returns the correction for a clock that is off by the offsets of the others (theirs minus ours, our own zero
@@ -57,7 +84,9 @@ func (n *Node) watchClocks(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		n.heedClocks(n.clockOffsets(ctx))
+		offsets := n.clockOffsets(ctx)
+		n.heedClocks(offsets)
+		n.wall.heedAgreement(offsets, len(n.members.State().Members) == 1)
 	}
 }
 

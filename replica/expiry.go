@@ -36,8 +36,12 @@ func expiresAt(state causal.State, at int64) bool {
 }
 
 // sweep removes the siblings that expired at least the drift bound ago: no node whose clock is right shows them any
-// more. It works in bounded batches until nothing is left to do.
+// more. It works in bounded batches until nothing is left to do. While the clock is in doubt it waits: a key that one wrong
+// clock removes is gone from every replica.
 func (s *Store) sweep() {
+	if !s.cfg.Sure() {
+		return
+	}
 	until := s.cfg.Now().UnixMilli() - s.cfg.DriftMax.Milliseconds()
 	for s.ctx.Err() == nil && s.failed.Load() == nil {
 		due, err := s.due(until)
