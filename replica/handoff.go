@@ -85,7 +85,7 @@ func (s *Store) pay(ctx context.Context, h Handoff, target ring.NodeID) {
 	defer s.hints.end(target)
 	err := s.payHints(ctx, h, target)
 	for _, p := range s.hints.owing(target) {
-		if err == nil {
+		if err == nil || errors.Is(err, errRefused) {
 			err = s.payMark(ctx, h, target, p)
 		}
 	}
@@ -226,7 +226,7 @@ func (s *Store) dropDelivered(target ring.NodeID, p *parcel, outcomes []Outcome)
 	return err
 }
 
-var errRefused = errors.New("replica: the target refused part of a partition that is owed")
+var errRefused = errors.New("replica: the target refuses a partition that is owed")
 
 // payMark sends the target all that the place holds, a bounded batch at a time; it goes on where it stopped, over a
 // restart too. What is owed while it runs is paid by the next scan.
@@ -269,6 +269,8 @@ func (s *Store) beginPayment(target ring.NodeID, p place) (generation uint64, fr
 	return generation, nil, nil
 }
 
+// deliverEntries delivers one batch of a payment. What is refused of it is owed key by key from then on, so that it holds
+// up nobody behind it; where all is refused, the target does not take the place now.
 func (s *Store) deliverEntries(ctx context.Context, h Handoff, target ring.NodeID, p place, entries []Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -281,12 +283,19 @@ func (s *Store) deliverEntries(ctx context.Context, h Handoff, target ring.NodeI
 	if err != nil {
 		return err
 	}
-	for _, o := range outcomes {
+	var refused []Owed
+	for i, o := range outcomes {
 		if o != OutcomeStored {
-			return errRefused
+			refused = append(refused, Owed{target, items[i].Key, items[i].State})
 		}
 	}
-	return nil
+	switch len(refused) {
+	case 0:
+		return nil
+	case len(items):
+		return errRefused
+	}
+	return s.AddHints(ctx, refused)
 }
 
 func (s *Store) endPayment(target ring.NodeID, p place, generation uint64) error {

@@ -309,6 +309,32 @@ func TestMarkIsPaidByAScanIncludingWhatIsOwedMeanwhile(t *testing.T) {
 	})
 }
 
+func TestRefusedKeyOfAnOwedPartitionHoldsNobodyUp(t *testing.T) {
+	cfg := memConfig(vfs.NewMem())
+	cfg.MarkersPerTarget = 1
+	inBubble(t, cfg, func(t *testing.T, s *Store) {
+		in := newInbox()
+		in.refuse = "{p}0003"
+		const keys = 2 * HandoffItemsMax
+		for i := range keys {
+			write(t, s, owing(setter(s, fmt.Sprintf("{p}%04d", i), "v"), targetA))
+		}
+		if err := s.StartHandoff(in.handoff()); err != nil {
+			t.Fatal(err)
+		}
+		settle(2 * handoffEvery)
+		wantHints(t, s, 1, 0, 0)
+		if len(in.got) != keys-1 {
+			t.Fatalf("%d of %d keys", len(in.got), keys-1)
+		}
+		in.Lock()
+		in.refuse = ""
+		in.Unlock()
+		settle(2 * handoffEvery)
+		wantHints(t, s, 0, 0, 0)
+	})
+}
+
 func TestPaymentResumesAfterARestart(t *testing.T) {
 	cfg := memConfig(vfs.NewMem())
 	cfg.MarkersPerTarget = 1
