@@ -128,6 +128,20 @@ func TestFallbacksCoordinateWhenNoPrimaryIsInReach(t *testing.T) {
 	})
 }
 
+func TestLastFallbackHoldsHintsForAllInOneCommit(t *testing.T) {
+	inHouse(t, 4, 1, 1, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		last := pl[3]
+		h.up(last.Self)
+		mustSet(t, last, "k", "v")
+		for _, dead := range pl[:3] {
+			if _, held := last.store.hints[dead.Self]; !held || last.store.commits != 1 {
+				t.Fatalf("after %d commits no data for %v, want it in the write's own: a full hint store must refuse before minting", last.store.commits, dead.Self)
+			}
+		}
+	})
+}
+
 func TestSlowPrimaryIsReplacedWithinTheRequest(t *testing.T) {
 	inHouse(t, 5, 2, 3, func(t *testing.T, h *house) { // W=3: the slow one would decide
 		pl := h.places("k")

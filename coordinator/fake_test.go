@@ -83,11 +83,23 @@ func (s *fakeStore) writeOne(w *request.Write) {
 	w.Wrote = !next.Equal(cur)
 	at[id] = next
 	for _, target := range w.Owed {
-		s.mark(target, id, w.Delta.Seen)
+		s.oweOne(target, id, w)
 	}
 	if len(w.Delta.Siblings) > 0 && len(next.Siblings) > 0 && next.Siblings[0].Stamp.Compare(w.Delta.Siblings[0].Stamp) > 0 {
 		w.Survivor = causal.State{Seen: next.Seen, Siblings: next.Siblings[:1]}
 	}
+}
+
+// oweOne keeps a marker, or, where this replica is a fallback itself, the data.
+func (s *fakeStore) oweOne(target ring.NodeID, id string, w *request.Write) {
+	if w.For.IsZero() {
+		s.mark(target, id, w.Delta.Seen)
+		return
+	}
+	if s.hints[target] == nil {
+		s.hints[target] = map[string]causal.State{}
+	}
+	s.hints[target][id] = causal.Sync(s.hints[target][id], w.Delta)
 }
 
 func (s *fakeStore) actor(id string) causal.Actor {

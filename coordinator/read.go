@@ -119,10 +119,7 @@ func (r *reading) step(i int, frames map[ring.NodeID][]question) {
 		r.repairLate(i)
 		return
 	}
-	for n := g.Wanted(); n > 0; n-- {
-		if !r.ask(i, frames) {
-			break
-		}
+	for g.Wanted() > 0 && r.ask(i, frames) {
 	}
 	if g.Hopeless() {
 		r.decide(i, noQuorum("get", g.r, g.Have()))

@@ -99,7 +99,7 @@ func (w *writing) plan(intents []intent) (own []*request.Write, at []int) {
 			switch {
 			case l.Node == w.view.Self && !l.For.IsZero():
 				p.own.Role, p.own.For = request.RoleFallback, l.For
-			case l.State == LegOwed && pl.IsPrimary(w.view.Self):
+			case l.State == LegOwed:
 				p.own.Owed = append(p.own.Owed, l.For)
 			}
 		}
@@ -135,8 +135,6 @@ func (w *writing) storedHere(i int, commit error, frames map[ring.NodeID][]copyO
 			w.acked(i, leg)
 		case l.State == LegOpen:
 			w.add(i, leg, frames)
-		case l.State == LegOwed && !p.own.For.IsZero():
-			w.owe(i, l.For) // a fallback keeps the data for every primary that nobody else stands in for
 		}
 	}
 	w.settle(i)

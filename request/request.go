@@ -64,7 +64,7 @@ type Write struct {
 	// These two are for the node's own replica only and never travel.
 
 	Mint Minter        // decides the delta under the key's lock; nil: Delta is given
-	Owed []ring.NodeID // nodes known to miss this write: a marker hint for each is stored in the same batch
+	Owed []ring.NodeID // nodes known to miss this write: a hint for each is stored in the same batch, a marker, or at a fallback the data
 
 	// Reserve lets the write use the disk's reserve: deletes and handoff go on when the disk is nearly full.
 	Reserve bool
