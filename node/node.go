@@ -37,6 +37,7 @@ type Node struct {
 	http       *http.Server
 	meters     *meters
 
+	forming  sync.Mutex // held by form, so that Shutdown meets either all that it started or nothing
 	views    sync.Mutex // one view is made at a time
 	slots    atomic.Pointer[protocol.Map]
 	draining atomic.Bool
@@ -203,8 +204,13 @@ func (n *Node) ringChanged(s ring.State) {
 	n.refresh()
 }
 
-// form starts what needs a cluster.
+// form starts what needs a cluster, unless the node is on its way out.
 func (n *Node) form(s ring.State) error {
+	n.forming.Lock()
+	defer n.forming.Unlock()
+	if n.ctx.Err() != nil {
+		return nil
+	}
 	p, err := peer.New(peer.Config{
 		Node: n.store.Node(), Name: n.cfg.Name, Boot: n.store.Boot().Bits, Cluster: s.Cluster.ID, Q: s.Cluster.Q,
 		Listener: n.ports.peer, Dial: n.cfg.Network.Dial, Addr: n.peerAddress, Logger: n.cfg.Logger,
@@ -331,7 +337,9 @@ func (n *Node) shutdown(ctx context.Context) error {
 	if n.resp != nil {
 		_ = n.resp.Shutdown(ctx) // when it is cut short the clients were told nothing untrue
 	}
+	n.forming.Lock()
 	n.cancel()
+	n.forming.Unlock()
 	if p := n.wire.peers.Load(); p != nil {
 		errs = append(errs, p.Close())
 	}
