@@ -704,27 +704,48 @@ func TestDeadConnectionIsClosed(t *testing.T) {
 	})
 }
 
-func TestTimeoutsInARowMakeAPeerSuspect(t *testing.T) {
+// A peer that is slow, and says so by its pings, must not count as down: it may be the one that a quorum lacks.
+func TestTimeoutsOfAPeerThatIsHeardMakeNobodySuspect(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newPair(t, nil)
+		p := newPair(t, func(a, b *Config) {
+			a.Changed = func(_ ring.NodeID, up bool) { t.Errorf("taken for up: %v", up) }
+		})
 		block := make(chan struct{})
 		defer close(block)
 		p.serve.onOps = func(context.Context, []*request.Op) { <-block }
-		for i := range timeoutsMax {
-			if !p.a.Up(nodeB) {
-				t.Fatalf("suspect after %d timeouts", i)
-			}
+		for range 10 * timeoutsMax {
 			ended := make(chan error, 2)
-			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, time.Now().Add(time.Millisecond), func(err error) { ended <- err })
-			time.Sleep(2 * time.Millisecond)
+			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, time.Now().Add(100*time.Millisecond), func(err error) { ended <- err })
 			want(t, ended, request.ErrLost)
+		}
+	})
+}
+
+func TestTimeoutsInARowOfASilentPeerMakeItSuspectBeforeItsPing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		time.Sleep(PingEvery - time.Millisecond) // so that the peer hangs just before the next ping
+		block := make(chan struct{})
+		p.serve.onRead = func([]*request.Read) { <-block } // the reader hangs: nothing at all is answered
+		var ended []<-chan error
+		for range timeoutsMax {
+			ended = append(ended, p.read(1, time.Now().Add(SuspectAfter)))
+		}
+		time.Sleep(SuspectAfter - time.Millisecond)
+		if !p.a.Up(nodeB) {
+			t.Error("suspect before a timeout")
+		}
+		time.Sleep(time.Millisecond)
+		for _, e := range ended {
+			want(t, e, request.ErrLost)
 		}
 		if p.a.Up(nodeB) {
 			t.Error("still up")
 		}
-		time.Sleep(2 * PingEvery)
+		close(block)
+		synctest.Wait()
 		if !p.a.Up(nodeB) {
-			t.Error("an answered ping does not clear it")
+			t.Error("late answers do not clear it")
 		}
 	})
 }
@@ -934,6 +955,44 @@ func TestAnswersWaitForRoomAndAreNotDropped(t *testing.T) {
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
+		}
+	})
+}
+
+// A peer that stops reading, as one that is paused does, must not leave the reader of its connection waiting for room that
+// nobody makes any more.
+func TestPeerThatStopsReadingDoesNotHoldItsConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		version := causal.Version{Stamp: causal.Stamp{Time: 1}, Value: make([]byte, QueueBytesMax*3/4)}
+		large := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 1}, []causal.Version{version}, nil)
+		p.serve.onRead = func(reads []*request.Read) {
+			for _, r := range reads {
+				r.Same, r.State = false, large
+			}
+		}
+		conn, err := p.net.dial(t.Context(), "b")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		began := time.Now()
+		ours := hello{versionMin: 1, versionMax: 1, cluster: ring.NodeID{1}, q: 256, node: ring.NodeID{9}, to: nodeB}
+		if _, _, err := greet(conn, ours, func() time.Duration { return time.Since(began) }); err != nil {
+			t.Fatal(err)
+		}
+		question := []*request.Read{{Key: request.Key{Name: []byte("k")}}}
+		var frames []byte
+		for id := range uint64(5) {
+			frames = appendFrame(frames, frame{kind: kindRead, id: id, deadline: time.Minute}, &call{kind: kindRead, reads: question})
+		}
+		if _, err := conn.Write(frames); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(writeTimeout + time.Second)
+		synctest.Wait()
+		if n := p.b.Stats().Conns; n != 2 { // those of a
+			t.Errorf("%d connections are left", n)
 		}
 	})
 }

@@ -105,8 +105,10 @@ func (w *writer) close() {
 	w.flush()
 }
 
-// run writes until the connection fails, whose error it returns, or close, when it returns nil.
+// run writes until the connection fails, whose error it returns, or close, when it returns nil. It closes the writer, or
+// those who wait for room would wait for ever.
 func (w *writer) run() error {
+	defer w.close()
 	var spare []byte
 	for range w.wake {
 		runtime.Gosched() // let those who are about to add do so: a write costs more than a turn
