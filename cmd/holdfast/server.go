@@ -97,6 +97,11 @@ func (f *serverFlags) complete(stderr io.Writer) error {
 	default:
 		return refuse("--log-format %q: want text or json", f.logFormat)
 	}
+	now, err := machineClock()
+	if err != nil {
+		return err
+	}
+	f.Now = now
 	if err := f.Validate(); err != nil {
 		return refusal{err}
 	}
