@@ -13,8 +13,8 @@
 //     earlier, never later. The receiver drops what is past it. So nothing begins after its sender gave up.
 //   - A process that notices that it was paused closes its connections before it executes anything that it finds in them.
 //
-// A peer is suspect when it refuses or breaks connections, or leaves a ping or several requests without an answer. That
-// is a node's own quick view of the others; who is a member is decided elsewhere.
+// A peer is suspect when it refuses or breaks connections, or leaves a ping, or several requests while nothing
+// else comes from it, without an answer. That is a node's own quick view of the others; who is a member is decided elsewhere.
 //
 // Source of the shape (own frames, one coalescing writer, inline execution): measured against RESP, gRPC, QUIC and drpc,
 // which cost 1.7 to 16 times the CPU. Source of local failure detection: Dynamo (SOSP 2007) 4.8.3.

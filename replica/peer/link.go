@@ -41,6 +41,7 @@ type link struct {
 	// asked is when the ping that is not answered yet left, by our clock; 0: all are answered. pinged numbers them.
 	asked  atomic.Int64
 	pinged atomic.Uint64
+	heard  atomic.Int64 // when bytes last came in, by our clock
 }
 
 func newLink(r *remote, c class, conn net.Conn, look sample, pauses uint64) *link {
@@ -52,6 +53,7 @@ func newLink(r *remote, c class, conn net.Conn, look sample, pauses uint64) *lin
 	}
 	l.mu.calls = make(map[uint64]*call)
 	l.offset.observe(look)
+	l.heard.Store(int64(l.now()))
 	return l
 }
 
@@ -179,6 +181,7 @@ func (l *link) read() error {
 		if l.remote.peers.paused(l.pauses) {
 			return errPaused
 		}
+		l.heard.Store(int64(l.now()))
 		if err := l.drain(r); err != nil {
 			return err
 		}
@@ -208,6 +211,7 @@ func (l *link) answer(f frame) error {
 	c := l.take(f.id)
 	if c == nil {
 		l.remote.peers.counts.late.Add(1)
+		l.remote.heard(l) // late is a sign of life, too
 		return nil
 	}
 	if f.kind != c.kind|answerOf {
@@ -247,10 +251,20 @@ func (l *link) expire() {
 	if len(late) == 0 {
 		return
 	}
-	l.remote.timedOut(l, len(late))
+	if l.silent(late[0].deadline) {
+		l.remote.timedOut(l, len(late))
+	}
 	for _, c := range late {
 		c.done(request.ErrLost)
 	}
+}
+
+// silent reports whether requests that were due at a moment and had no answer speak against the peer. They do not while it
+// says other things: then it is slow, and a slow peer that is taken for down may be the one that a quorum lacks. Nor do
+// they when this process comes to notice late: it was short of CPU, and answers may be waiting to be read.
+func (l *link) silent(due time.Duration) bool {
+	now := l.now()
+	return now-time.Duration(l.heard.Load()) >= SuspectAfter && now-due < BeatEvery/2
 }
 
 func (l *link) takeLate() (late []*call) {

@@ -716,6 +716,7 @@ func TestTimeoutsOfAPeerThatIsHeardMakeNobodySuspect(t *testing.T) {
 		for range 10 * timeoutsMax {
 			ended := make(chan error, 2)
 			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, time.Now().Add(100*time.Millisecond), func(err error) { ended <- err })
+			time.Sleep(101 * time.Millisecond)
 			want(t, ended, request.ErrLost)
 		}
 	})
