@@ -64,6 +64,7 @@ func TestBothSidesOfACutAreWrittenAndBothValuesStay(t *testing.T) {
 		must(t, other[1], "SET", "set", "newer")
 		c.Join(one, other)
 		c.AwaitReady(c.Machines...)
+		c.AwaitQuiet()
 		for _, m := range c.Machines {
 			if _, values := getv(t, m, "both"); !slices.Equal(values, []string{"left", "right"}) {
 				t.Errorf("GETV at %s: %q", m.Config.Name, values)

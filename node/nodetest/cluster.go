@@ -18,6 +18,7 @@ import (
 const (
 	partitions = 16               // enough for every machine to own some; fewer than the default keep a cluster cheap
 	readyMax   = 30 * time.Second // for a cluster to form and for all to see each other
+	quietMax   = time.Minute      // for hints to come home after all machines see each other
 	lingerMax  = 3 * time.Minute  // until memberlist's last goroutines have ended
 	pollEvery  = 10 * time.Millisecond
 	clientIP   = "127.0.1.1" // the host of clients that stand beside the cluster
@@ -74,6 +75,19 @@ func (c *Cluster) AwaitReady(machines ...*Machine) {
 	c.Eventually(readyMax, "machines are ready and see each other", func() bool {
 		for _, m := range machines {
 			if !m.Node.Ready() || !m.Sees(machines...) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// AwaitQuiet waits until no machine that runs holds a hint: what one side of a cut wrote for the other is home.
+func (c *Cluster) AwaitQuiet() {
+	c.t.Helper()
+	c.Eventually(quietMax, "all hints are delivered", func() bool {
+		for _, m := range c.Machines {
+			if m.Node != nil && m.Hints() != 0 {
 				return false
 			}
 		}

@@ -104,6 +104,23 @@ func (m *Machine) Ring() (r protocol.Ring) {
 	return r
 }
 
+// Hints returns how many hints the node holds, by HOLDFAST STATUS.
+func (m *Machine) Hints() int64 {
+	m.c.t.Helper()
+	var st protocol.Status
+	text, _ := m.Do("HOLDFAST", "STATUS").(string)
+	if err := json.Unmarshal([]byte(text), &st); err != nil {
+		m.c.t.Fatalf("HOLDFAST STATUS at %s: %q: %v", m.Config.Name, text, err)
+	}
+	for _, n := range st.Nodes {
+		if n.Name == m.Config.Name {
+			return n.Hints
+		}
+	}
+	m.c.t.Fatalf("%s is not in its own status: %s", m.Config.Name, text)
+	return 0
+}
+
 // Do asks the node one command over a connection of its own, from a client on the same machine.
 func (m *Machine) Do(args ...any) any {
 	m.c.t.Helper()

@@ -61,6 +61,7 @@ func TestItemsAddedOnBothSidesOfACutAreAllThere(t *testing.T) {
 		}
 		c.Join(one, other)
 		c.AwaitReady(c.Machines...)
+		c.AwaitQuiet()
 		want := answered{200, `{"items":[{"item":"left-a","qty":1},{"item":"left-b","qty":1},{"item":"right-a","qty":1},{"item":"right-b","qty":1}]}`}
 		for _, m := range c.Machines {
 			if got := call(New(machineClient{m}), "GET", "/cart/ann", ""); got != want {
