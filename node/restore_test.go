@@ -111,6 +111,7 @@ func TestDirectoryRestoredFromACopyLosesNothing(t *testing.T) {
 				putAll(c, l, 40)
 				disk := tt.copied(m)
 				c.AwaitReady(c.Machines...)
+				time.Sleep(5 * time.Second) // what comes now is minted under the identity that the copy has too
 				putAll(c, l, 40)
 				l.collect(c.Machines...)
 				m.Stop()
