@@ -271,6 +271,21 @@ func TestIncrementIsNeverRunTwice(t *testing.T) {
 	})
 }
 
+func TestSlowIncrementIsWaitedForAndASlowSetIsNot(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		pl[0].set("coordinate", houseFault{delay: 2 * attemptPatience})
+		if r := pl[2].incr("k"); r.Err != nil || r.Int != 1 {
+			t.Fatalf("INCR: %d, %v, want 1: it cannot be run again, so giving up early wins nothing", r.Int, r.Err)
+		}
+		began := time.Now()
+		mustSet(t, pl[2], "k", "v")
+		if d := time.Since(began); d > attemptPatience+copyPatience {
+			t.Fatalf("SET was answered after %v, want another coordinator after %v", d, attemptPatience)
+		}
+	})
+}
+
 func TestRefusalAfterALostReplyIsMaybe(t *testing.T) {
 	for _, refusal := range []error{request.ErrOverloaded, request.ErrTooManySiblings, request.ErrDiskLow} {
 		inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
@@ -535,4 +550,40 @@ func TestFullQueueOfDuesShrinksHintsToPartitionMarks(t *testing.T) {
 	if counters.DuesDropped.Load() != 1 {
 		t.Fatal("the repair should have been dropped and counted")
 	}
+}
+
+func TestWhatBreaksOnTheWayIsSentAgain(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		for _, n := range pl {
+			for _, kind := range []string{"read", "write", "coordinate"} {
+				n.set(kind, houseFault{refused: request.ErrUnreachable})
+			}
+		}
+		mend := time.AfterFunc(300*time.Millisecond, func() {
+			for _, n := range pl {
+				for _, kind := range []string{"read", "write", "coordinate"} {
+					n.set(kind, houseFault{})
+				}
+			}
+		})
+		defer mend.Stop()
+		var wg sync.WaitGroup
+		for i, n := range pl { // the coordinator itself, and two that forward
+			wg.Go(func() {
+				if err := n.set1("k", "v"); err != nil {
+					t.Errorf("SET at place %d: %v, want success once connections are back", i, err)
+				}
+				if r := n.get("other"); r.Err != nil {
+					t.Errorf("GET at place %d: %v", i, r.Err)
+				}
+			})
+		}
+		wg.Go(func() {
+			if r := pl[2].incr("counter"); r.Err != nil || r.Int != 1 {
+				t.Errorf("INCR, which reached nobody: %d, %v", r.Int, r.Err)
+			}
+		})
+		wg.Wait()
+	})
 }

@@ -230,6 +230,11 @@ func maybe(op string, need, have int) error {
 	return &request.QuorumError{Op: op, Need: need, Have: have, Cause: request.ErrMaybe}
 }
 
+// broke reports whether something failed on its way, or for want of room, so that the same may succeed in a moment.
+func broke(err error) bool {
+	return errors.Is(err, request.ErrUnreachable) || errors.Is(err, request.ErrLost) || errors.Is(err, request.ErrExpired) || errors.Is(err, request.ErrOverloaded)
+}
+
 func isMaybe(err error) bool {
 	return errors.Is(err, request.ErrMaybe) || errors.Is(err, request.ErrLost) || errors.Is(err, request.ErrInternal)
 }

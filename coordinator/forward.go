@@ -17,6 +17,15 @@ type attempt struct {
 	lost  bool          // an earlier attempt was perhaps executed
 }
 
+// way is what one forwarded frame has in common: operations that may be run again are not waited for as long as those
+// that may not, so they travel apart.
+type way struct {
+	to   ring.NodeID
+	once bool
+}
+
+func wayOf(to ring.NodeID, op *request.Op) way { return way{to, !op.Verb.Idempotent()} }
+
 func (b *batch) attempts(at []int) []*attempt {
 	out := make([]*attempt, len(at))
 	for j, i := range at {
@@ -39,14 +48,15 @@ func (b *batch) forward(to ring.NodeID, as []*attempt) {
 	})
 }
 
-// attemptDeadline leaves time for another coordinator, if there is one left to ask.
+// attemptDeadline leaves time for another coordinator, if there is one left to ask and the operations may be run again:
+// to give up early on one that may not would only turn its answer into MAYBE.
 func (b *batch) attemptDeadline(as []*attempt) time.Time {
 	d := time.Now().Add(attemptPatience)
 	if d.After(b.deadline) {
 		return b.deadline
 	}
 	for _, a := range as {
-		if _, ok := b.next(a); !ok {
+		if _, ok := b.next(a); !ok || !a.op.Verb.Idempotent() {
 			return b.deadline
 		}
 	}
@@ -70,19 +80,20 @@ func (b *batch) next(a *attempt) (ring.NodeID, bool) {
 // returned sorts the operations of one forwarded frame: answered, or to be tried at another node. It runs on the
 // connection's goroutine and must not block.
 func (b *batch) returned(as []*attempt, err error) {
-	again := make(map[ring.NodeID][]*attempt)
+	again := make(map[way][]*attempt)
 	for _, a := range as {
 		r := a.op.Result
 		if err != nil {
 			r = request.Result{Err: err}
 		}
 		if to, ok := b.settle(a, r); ok {
-			again[to] = append(again[to], a)
+			w := wayOf(to, a.op)
+			again[w] = append(again[w], a)
 		}
 	}
-	for to, as := range again {
-		if to != b.view.Self {
-			b.forward(to, as)
+	for w, as := range again {
+		if w.to != b.view.Self {
+			b.forward(w.to, as)
 			continue
 		}
 		b.retryHere(as)
@@ -98,7 +109,8 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 	}
 	a.lost = a.lost || lost
 	to, ok := b.next(a)
-	if !ok || !b.running(a.at) || a.lost && !a.op.Verb.Idempotent() || lost && !b.c.Settlement.Retry(a.op.Stamp) {
+	again := !ok && (lost || broke(r.Err)) && time.Until(b.deadline) > 2*againAfter
+	if !ok && !again || !b.running(a.at) || a.lost && !a.op.Verb.Idempotent() || lost && !b.c.Settlement.Retry(a.op.Stamp) {
 		b.answer(a.at, request.Result{Err: b.final(a, r.Err)})
 		return ring.NodeID{}, false
 	}
@@ -108,7 +120,31 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 		cp.Attempt++
 	}
 	a.op = cp
+	if again {
+		time.AfterFunc(againAfter, func() { b.startOver(a, r.Err) })
+		return ring.NodeID{}, false
+	}
 	return to, true
+}
+
+// startOver tries all coordinators once more, after the connections to those tried had a moment to come back.
+func (b *batch) startOver(a *attempt, err error) {
+	if !b.c.enter() {
+		b.answer(a.at, request.Result{Err: b.final(a, request.ErrClosed)})
+		return
+	}
+	defer b.c.wg.Done()
+	a.tried = nil
+	to, ok := b.next(a)
+	switch {
+	case !b.running(a.at):
+	case !ok:
+		b.answer(a.at, request.Result{Err: b.final(a, err)})
+	case to == b.view.Self:
+		b.retryHere([]*attempt{a})
+	default:
+		b.forward(to, []*attempt{a})
+	}
 }
 
 // afterLoss is the true answer of an operation whose earlier attempt was perhaps executed: a later attempt's success, but

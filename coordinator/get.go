@@ -22,6 +22,7 @@ type Ask struct {
 	State    AskState
 	answer   causal.State // what it holds
 	same     bool         // it holds what self holds
+	again    bool         // it failed on the way: it may be asked again
 }
 
 // AskState is what became of a question.
@@ -125,6 +126,21 @@ func (g *Get) Fail(ask int) {
 	if g.asks[ask].State == AskOpen {
 		g.asks[ask].State = AskFailed
 	}
+}
+
+// Broken records, after Fail, that a question failed on its way rather than was refused: it may be asked again.
+func (g *Get) Broken(ask int) { g.asks[ask].again = true }
+
+// AskAgain queues the questions again that broke and whose node is in reach, for Next to take, and returns how many.
+func (g *Get) AskAgain(up func(ring.NodeID) bool) (n int) {
+	for i := range g.asks[:g.next] {
+		if a := &g.asks[i]; a.State == AskFailed && a.again && up(a.Node) {
+			a.again = false
+			g.asks = append(g.asks, Ask{Node: a.Node, Fallback: a.Fallback})
+			n++
+		}
+	}
+	return n
 }
 
 // Enough reports whether R replicas answered.

@@ -13,6 +13,9 @@ const (
 	// copyDeadline is how long a copy of a write may take before its primary counts as having missed it. It outlives the
 	// reply to the client: late acknowledgements spare a hint.
 	copyDeadline = 2 * time.Second
+	// againAfter is the pause before what broke on its way is sent again. Connections come back within milliseconds when
+	// their node lives; when it does not, the view says so.
+	againAfter = 50 * time.Millisecond
 	// hedgeAfter is how long a read waits for the replicas it asked before it asks one more.
 	hedgeAfter = 20 * time.Millisecond
 	// attemptsMax is how many coordinators are tried for one operation.

@@ -25,6 +25,7 @@ type Leg struct {
 	State LegState
 	stood bool // another leg stands in for this one
 	owed  bool // the coordinator keeps a hint for this one
+	again bool // it failed on the way: it may be sent again
 }
 
 // LegState is what became of a copy.
@@ -116,6 +117,32 @@ func (p *Put) Fail(leg int) (next int, owed ring.NodeID) {
 	l.State = LegFailed
 	p.open--
 	return p.replace(leg)
+}
+
+// Broken records, after Fail, that a leg failed on its way rather than was refused: the copy may be sent again, for a
+// delta that arrives twice changes nothing the second time.
+func (p *Put) Broken(leg int) { p.legs[leg].again = true }
+
+// Resend opens the legs again that broke and whose node is in reach. It returns them; their hints stay until they answer.
+func (p *Put) Resend(up func(ring.NodeID) bool) (legs []int) {
+	for i := range p.legs {
+		if l := &p.legs[i]; l.State == LegFailed && l.again && up(l.Node) {
+			l.State, l.again = LegOpen, false
+			p.open++
+			legs = append(legs, i)
+		}
+	}
+	return legs
+}
+
+// brokeInReach reports whether Resend would find a leg to send.
+func (p *Put) brokeInReach(up func(ring.NodeID) bool) bool {
+	for i := range p.legs {
+		if l := &p.legs[i]; l.State == LegFailed && l.again && up(l.Node) {
+			return true
+		}
+	}
+	return false
 }
 
 // Slow says that the open legs take too long. It returns the legs to fallbacks that now stand in for primaries, and

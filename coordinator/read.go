@@ -28,6 +28,7 @@ type reading struct {
 	gets  []getting
 	open  int // not decided
 	hedge *time.Timer
+	again *time.Timer // set while something that broke waits to be asked again
 }
 
 type getting struct {
@@ -121,9 +122,48 @@ func (r *reading) step(i int, frames map[ring.NodeID][]question) {
 	}
 	for g.Wanted() > 0 && r.ask(i, frames) {
 	}
-	if g.Hopeless() {
+	if g.Hopeless() && !r.mayAskAgain(i) {
 		r.decide(i, noQuorum("get", g.r, g.Have()))
 	}
+}
+
+// mayAskAgain reports whether a get that has nobody left to ask may still succeed: questions broke on their way, and
+// there is time to ask again. It sets the timer for that.
+func (r *reading) mayAskAgain(i int) bool {
+	g := &r.gets[i]
+	pl := r.c.view.Load().Place(g.key.Partition)
+	if time.Until(r.deadline) < 2*againAfter || !g.brokeInReach(pl.up) {
+		return false
+	}
+	if r.again == nil {
+		r.again = time.AfterFunc(againAfter, r.askBroken)
+	}
+	return true
+}
+
+// askBroken asks again what broke.
+func (r *reading) askBroken() {
+	frames := make(map[ring.NodeID][]question)
+	r.mu.Lock()
+	r.again = nil
+	for i := range r.gets {
+		if g := &r.gets[i]; !g.decided && g.Hopeless() {
+			g.AskAgain(r.c.view.Load().Place(g.key.Partition).up)
+			r.step(i, frames)
+		}
+	}
+	r.mu.Unlock()
+	r.send(frames)
+}
+
+// brokeInReach reports whether AskAgain would find a question to ask.
+func (g *Get) brokeInReach(up func(ring.NodeID) bool) bool {
+	for i := range g.asks[:g.next] {
+		if a := &g.asks[i]; a.State == AskFailed && a.again && up(a.Node) {
+			return true
+		}
+	}
+	return false
 }
 
 // ask takes the next replica of a get.
@@ -190,6 +230,9 @@ func (r *reading) returned(qs []question, err error) {
 		switch {
 		case err != nil || q.read.Err != nil:
 			g.Fail(q.ask)
+			if broke(firstError(err, q.read.Err)) {
+				g.Broken(q.ask)
+			}
 		case q.read.Same:
 			g.Same(q.ask)
 		default:

@@ -174,28 +174,35 @@ func (t turn) deadline() time.Time {
 	return d
 }
 
+// latest returns the last deadline of all turns.
+func latest(turns []turn) time.Time {
+	var d time.Time
+	for _, t := range turns {
+		if each := t.deadline(); each.After(d) {
+			d = each
+		}
+	}
+	return d
+}
+
 // readAll reads the keys of all turns and waits for every one, at most until the last deadline of each.
 func (c *Coordinator) readAll(view *View, turns []turn) ([]causal.State, []error) {
 	states, errs := make([]causal.State, len(turns)), make([]error, len(turns))
 	var asks []asking
 	var at []int
-	var deadline time.Time
 	for i, t := range turns {
 		if len(t.ops) == 0 {
 			continue
 		}
 		op := t.ops[0].op
 		asks, at = append(asks, asking{key: op.Key, r: op.R, primariesOnly: op.Verb == request.Modify}), append(at, i)
-		if d := t.deadline(); d.After(deadline) {
-			deadline = d
-		}
 	}
 	if len(asks) == 0 {
 		return states, errs
 	}
 	var wg sync.WaitGroup
 	wg.Add(len(asks))
-	c.startRead(view, asks, deadline, false, func(j int, s causal.State, err error) {
+	c.startRead(view, asks, latest(turns), false, func(j int, s causal.State, err error) {
 		states[at[j]], errs[at[j]] = s, err
 		wg.Done()
 	})
@@ -219,7 +226,7 @@ func (c *Coordinator) roundIntent(t turn, read causal.State) intent {
 func (c *Coordinator) writeAll(view *View, turns []turn, intents []intent, at []int) {
 	var wg sync.WaitGroup
 	wg.Add(len(intents))
-	c.startWrite(view, intents, func(j int, out *written) {
+	c.startWrite(view, intents, latest(turns), func(j int, out *written) {
 		answerTurn(turns[at[j]], intents[j].m, out)
 		wg.Done()
 	})

@@ -50,6 +50,16 @@ func newPlace(s ring.State, p ring.Partition, up func(ring.NodeID) bool) Place {
 	return pl
 }
 
+// up reports whether a member of the place is in reach.
+func (pl *Place) up(id ring.NodeID) bool {
+	for i, p := range pl.Primaries {
+		if p == id {
+			return pl.Up[i]
+		}
+	}
+	return pl.isFallback(id)
+}
+
 // Place returns the preference list of a key's partition.
 func (v *View) Place(p ring.Partition) *Place { return &v.places[p] }
 

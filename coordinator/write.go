@@ -14,14 +14,16 @@ import (
 // writing drives the Puts of one batch that this node coordinates: one commit of its own store, then one frame to each
 // replica. It lives on after its reports, until every copy is answered: late answers spare or make hints.
 type writing struct {
-	c      *Coordinator
-	view   *View
-	report func(i int, w *written)
+	c        *Coordinator
+	view     *View
+	deadline time.Time
+	report   func(i int, w *written)
 
 	mu       sync.Mutex
 	puts     []putting
 	onWay    int // copies sent and not answered
 	patience *time.Timer
+	again    *time.Timer // set while copies that broke wait to be sent again
 }
 
 type putting struct {
@@ -55,11 +57,11 @@ type copyOf struct {
 }
 
 // startWrite mints and stores a batch here, sends the copies, and reports each write once: W reached, or not, or never
-// begun, when every copy was answered at the latest. It returns when everything is sent. report runs under the writing's
+// begun: when every copy was answered and none that broke is left to be sent again by the deadline. It returns when everything is sent. report runs under the writing's
 // lock and must not block. The caller is counted in c.wg, and the writing is too until its last copy is answered.
-func (c *Coordinator) startWrite(view *View, intents []intent, report func(int, *written)) {
+func (c *Coordinator) startWrite(view *View, intents []intent, deadline time.Time, report func(int, *written)) {
 	c.wg.Add(1)
-	w := &writing{c: c, view: view, report: report, puts: make([]putting, len(intents))}
+	w := &writing{c: c, view: view, deadline: deadline, report: report, puts: make([]putting, len(intents))}
 	w.mu.Lock()
 	own, at := w.plan(intents)
 	w.mu.Unlock()
@@ -72,13 +74,18 @@ func (c *Coordinator) startWrite(view *View, intents []intent, report func(int, 
 	for _, i := range at {
 		w.storedHere(i, err, frames)
 	}
-	if w.onWay > 0 {
-		w.patience = time.AfterFunc(copyPatience, w.slow)
-	} else {
-		c.wg.Done()
-	}
+	w.patience = time.AfterFunc(copyPatience, w.slow)
+	w.mayEnd()
 	w.mu.Unlock()
 	w.send(frames)
+}
+
+// mayEnd ends the writing once no copy is on its way or waits to be sent again.
+func (w *writing) mayEnd() {
+	if w.onWay == 0 && w.again == nil {
+		w.patience.Stop()
+		w.c.wg.Done()
+	}
 }
 
 // plan makes the quorum decision of each intent and the node's own copies of those that may go on.
@@ -170,6 +177,9 @@ func (w *writing) returned(cs []copyOf, err error) {
 	for _, c := range cs {
 		if err != nil || c.write.Err != nil {
 			w.failed(c.put, c.leg, frames)
+			if broke(firstError(err, c.write.Err)) {
+				w.puts[c.put].Broken(c.leg)
+			}
 		} else {
 			p := &w.puts[c.put]
 			p.survivor = causal.Sync(p.survivor, c.write.Survivor)
@@ -177,10 +187,7 @@ func (w *writing) returned(cs []copyOf, err error) {
 		}
 		w.settle(c.put)
 	}
-	if w.onWay == 0 {
-		w.patience.Stop()
-		w.c.wg.Done()
-	}
+	w.mayEnd()
 	w.mu.Unlock()
 	w.send(frames)
 }
@@ -245,10 +252,44 @@ func (w *writing) settle(i int) {
 	case p.decided:
 	case p.Enough():
 		w.decide(i)
-	case p.Hopeless():
+	case p.Hopeless() && !w.maySendAgain(p):
 		p.err = maybe("put", p.w, p.Acks())
 		w.decide(i)
 	}
+}
+
+// maySendAgain reports whether a put whose copies were all answered, too few of them well, may still succeed: copies
+// broke on their way, and there is time to send them again. It sets the timer for that.
+func (w *writing) maySendAgain(p *putting) bool {
+	if time.Until(w.deadline) < 2*againAfter || !p.brokeInReach(w.c.view.Load().Place(p.own.Key.Partition).up) {
+		return false
+	}
+	if w.again == nil {
+		w.again = time.AfterFunc(againAfter, w.sendBroken)
+	}
+	return true
+}
+
+// sendBroken sends again what broke, of puts that need it.
+func (w *writing) sendBroken() {
+	frames := make(map[ring.NodeID][]copyOf)
+	w.mu.Lock()
+	w.again = nil
+	for i := range w.puts {
+		p := &w.puts[i]
+		if p.decided || !p.stored {
+			continue
+		}
+		if p.Hopeless() {
+			for _, leg := range p.Resend(w.c.view.Load().Place(p.own.Key.Partition).up) {
+				w.add(i, leg, frames)
+			}
+		}
+		w.settle(i)
+	}
+	w.mayEnd()
+	w.mu.Unlock()
+	w.send(frames)
 }
 
 func (w *writing) decide(i int) {
@@ -274,12 +315,12 @@ func (c *Coordinator) coordinate(view *View, ops []*request.Op, deadline time.Ti
 	}
 	rounds.run(c, view)
 	if len(direct) > 0 {
-		c.writeDirect(view, ops, direct, report)
+		c.writeDirect(view, ops, direct, deadline, report)
 	}
 }
 
 // writeDirect carries out writes that need no read first.
-func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, report func(int, request.Result)) {
+func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, deadline time.Time, report func(int, request.Result)) {
 	began := time.Now()
 	intents := make([]intent, len(direct))
 	for j, i := range direct {
@@ -287,14 +328,14 @@ func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, r
 		intents[j] = intent{key: op.Key, w: op.W, m: c.minting(op)}
 	}
 	left := len(direct)
-	c.startWrite(view, intents, func(j int, out *written) {
+	c.startWrite(view, intents, deadline, func(j int, out *written) {
 		if left--; left == 0 {
 			c.observe("write", began)
 		}
 		i, m := direct[j], intents[j].m
 		if out.err == nil && ops[i].Verb == request.Put && len(out.survivor.Siblings) > 0 {
 			first := *out
-			c.wg.Go(func() { c.foldIn(intents[j], first, func(r request.Result) { report(i, r) }) })
+			c.wg.Go(func() { c.foldIn(intents[j], first, deadline, func(r request.Result) { report(i, r) }) })
 			return
 		}
 		report(i, m.Answer(0, out.delta, out.acks, out.err))
@@ -307,10 +348,10 @@ func (c *Coordinator) minting(ops ...*request.Op) *Minting {
 
 // foldIn writes a Put once more, over the values elsewhere that outstamp it: a GET after the acknowledgement must not
 // answer one of them.
-func (c *Coordinator) foldIn(in intent, first written, report func(request.Result)) {
+func (c *Coordinator) foldIn(in intent, first written, deadline time.Time, report func(request.Result)) {
 	c.Counters.Folds.Add(1)
 	in.m = in.m.Fold(first.delta, first.survivor, c.Now().UnixMilli())
-	c.startWrite(c.view.Load(), []intent{in}, func(_ int, out *written) {
+	c.startWrite(c.view.Load(), []intent{in}, deadline, func(_ int, out *written) {
 		if out.err != nil {
 			// The first write reached W: it is written, though something outstamps it.
 			out.err = maybe("put", 1, out.acks)
