@@ -20,6 +20,7 @@ type Minting struct {
 
 	results []request.Result // one for each of ops
 	tainted int              // ops[tainted:] saw or made what this round writes: they share its fate
+	cur     causal.State     // what the node held when this was decided
 }
 
 // NewMinting prepares the write of one Put, PutSeen or DeleteSeen, or of several Modify or Delete of one key. now is
@@ -40,7 +41,7 @@ func (m *Minting) Fold(delta, survivor causal.State, now int64) *Minting {
 // Mint implements request.Minter.
 func (m *Minting) Mint(cur causal.State, actor func() causal.Actor) (causal.State, bool) {
 	m.results = make([]request.Result, len(m.ops))
-	m.tainted = len(m.ops)
+	m.tainted, m.cur = len(m.ops), cur
 	op := m.ops[0]
 	switch op.Verb {
 	case request.Put:
@@ -66,6 +67,27 @@ func (m *Minting) Answer(i int, delta causal.State, acks int, err error) request
 		r.Seen = writtenBy(delta)
 	}
 	return r
+}
+
+// Minted is what a Minting went by, for those who record a cluster's history.
+type Minted struct {
+	Ops   []*request.Op // those that wrote; when only expired values were removed, the last of the round
+	Base  causal.State  // what the node held, with what it had read elsewhere
+	Retry bool          // of a Put that may overwrite nothing
+}
+
+// Minted says what the last Mint went by.
+func (m *Minting) Minted() Minted {
+	out := Minted{Base: causal.Sync(m.cur, m.read), Retry: m.ops[0].Verb == request.Put && m.ops[0].Attempt > 0 && !m.fold}
+	for i, op := range m.ops {
+		if i < len(m.results) && m.results[i].Wrote {
+			out.Ops = append(out.Ops, op)
+		}
+	}
+	if len(out.Ops) == 0 {
+		out.Ops = m.ops[len(m.ops)-1:]
+	}
+	return out
 }
 
 // Frees reports whether the write only removes: it may use the disk's reserve.

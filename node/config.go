@@ -47,6 +47,7 @@ type Config struct {
 	FS      replica.FS
 	Now     func() time.Time // the wall clock
 	Budget  time.Duration    // how long a client waits for its answer at most
+	Witness Witness          // nil: nobody looks on
 }
 
 // Defaults of the flags.

@@ -25,7 +25,12 @@ import (
 type front struct{ n *Node }
 
 // Do implements protocol.Store.
-func (f front) Do(ctx context.Context, ops []*request.Op) { f.n.coord.Do(ctx, ops) }
+func (f front) Do(ctx context.Context, ops []*request.Op) {
+	f.n.coord.Do(ctx, ops)
+	if w := f.n.cfg.Witness; w != nil {
+		w.Answered(ops)
+	}
+}
 
 // Stamp implements protocol.Store: the coordinator draws stamps, in the same step that counts the operation as under
 // way.

@@ -1,0 +1,71 @@
+package node
+
+import (
+	"context"
+	"errors"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/coordinator"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// A Witness records what a node does, for simulations that check whole histories. It is called from many goroutines and
+// must neither block nor keep an operation that is not its own beyond the call.
+type Witness interface {
+	// Answered is told of the operations that clients asked of this node, with their stamps and results.
+	Answered(ops []*request.Op)
+	// Minted is told of each write that this node decided and stored, or may have stored.
+	Minted(key request.Key, m coordinator.Minted, delta causal.State)
+}
+
+// witnessed is the store as the coordinator sees it, under a Witness's eyes.
+type witnessed struct {
+	hints
+	witness Witness
+}
+
+// Write implements coordinator.Store.
+func (s witnessed) Write(ctx context.Context, ws []*request.Write) error {
+	err := s.hints.Write(ctx, ws)
+	for _, w := range ws {
+		m, mints := w.Mint.(*coordinator.Minting)
+		if !mints || w.Err != nil && !errors.Is(w.Err, request.ErrInternal) || len(w.Delta.Siblings) == 0 && w.Delta.Seen.IsZero() {
+			continue
+		}
+		s.witness.Minted(w.Key, m.Minted(), w.Delta)
+	}
+	return err
+}
+
+// ownStore is the node's own replica as its coordinator sees it.
+func (n *Node) ownStore() coordinator.Store {
+	if n.cfg.Witness == nil {
+		return hints{n.store}
+	}
+	return witnessed{hints{n.store}, n.cfg.Witness}
+}
+
+// Copy returns what this node's own replica holds of a key of the first keyspace, hints for others included, and whether
+// the node is a primary of it.
+func (n *Node) Copy(name []byte) (state causal.State, primary bool, err error) {
+	view := n.coord.View()
+	if !view.Formed() {
+		return causal.State{}, false, request.ErrNotOwner
+	}
+	r := &request.Read{Key: request.Key{Name: name, Partition: view.Partition(name)}}
+	n.store.Read([]*request.Read{r})
+	return r.State, view.Place(r.Key.Partition).IsPrimary(n.store.Node()), r.Err
+}
+
+// ID returns the node's id, drawn when its directory was founded.
+func (n *Node) ID() ring.NodeID { return n.store.Node() }
+
+// Hints returns how many hints this node keeps for each other, partition marks counted as one each.
+func (n *Node) Hints() map[ring.NodeID]int {
+	left := make(map[ring.NodeID]int)
+	for id, t := range n.store.HintStats().Targets {
+		left[id] = t.Pending()
+	}
+	return left
+}
