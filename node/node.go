@@ -133,7 +133,7 @@ func (n *Node) openStore() error {
 func (n *Node) openCluster() (err error) {
 	n.meters = newMeters(n)
 	n.coord = coordinator.New(coordinator.Config{
-		Self: n.store.Node(), Store: hints{n.store}, Peers: &n.wire, Settlement: n.settlement, Now: n.wall.Now,
+		Self: n.store.Node(), Store: n.ownStore(), Peers: &n.wire, Settlement: n.settlement, Now: n.wall.Now,
 		Budget: n.cfg.Budget, Logger: n.cfg.Logger, Observe: n.meters.coordinated,
 	})
 	n.coord.Open()
