@@ -1,0 +1,43 @@
+package whole
+
+import (
+	"strings"
+	"time"
+
+	"github.com/holdfastdb/holdfast/node/sim/check"
+)
+
+// replicas returns what the primaries hold of every key.
+func (w *world) replicas() (all []check.Replica) {
+	for _, m := range w.machines {
+		for _, key := range keys() {
+			state, primary, err := m.Node.Copy([]byte(key))
+			if err != nil {
+				w.wrong("node %d cannot read its copy of %s: %v", m.index+1, key, err)
+			}
+			if primary {
+				all = append(all, check.Replica{Node: m.index, Key: key, State: state})
+			}
+		}
+	}
+	return all
+}
+
+// finish puts the history together.
+func (w *world) finish() *check.History {
+	h := w.rec.history(w.script.Nodes == copies && !w.script.has(Delete))
+	h.Wall = time.Now().UnixMilli()
+	h.Final, h.Hints = w.final, w.left
+	if !w.script.has(Kill, Power, Broken, Restore, Delete) {
+		h.Quiet = w.quiet // no hint was lost from memory or disk
+	}
+	for _, skewed := range w.skewed {
+		h.Lawless = h.Lawless || skewed
+	}
+	return h
+}
+
+// odd reports whether the answer is none that this workload can lawfully get.
+func (a *asked) odd() bool {
+	return strings.HasPrefix(a.Err, "BADCONTEXT") || strings.HasPrefix(a.Err, "ERR")
+}

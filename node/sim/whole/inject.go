@@ -1,0 +1,143 @@
+package whole
+
+import (
+	"slices"
+	"time"
+
+	"github.com/holdfastdb/holdfast/replica/replicatest"
+)
+
+// act is one end of a fault.
+type act struct {
+	at time.Duration
+	do func()
+}
+
+// inject carries out the script's faults, one after another, and returns when the last is over.
+func (w *world) inject() {
+	var acts []act
+	for _, f := range w.script.Faults {
+		begin, end := w.acts(f)
+		acts = append(acts, act{f.At, func() { w.injected[f.Kind]++; begin() }}, act{f.At + f.For, end})
+	}
+	slices.SortStableFunc(acts, func(a, b act) int { return int(a.at - b.at) })
+	began := time.Now()
+	for _, a := range acts {
+		time.Sleep(a.at - time.Since(began))
+		a.do()
+	}
+}
+
+// acts returns what begins a fault and what ends it.
+func (w *world) acts(f Fault) (begin, end func()) {
+	m := w.machines[f.Nodes[0]-1]
+	switch f.Kind {
+	case Split:
+		return func() { w.cluster.Net.Split(w.sides(f)) }, func() { w.cluster.Net.Join(w.sides(f)) }
+	case OneWay:
+		from, to := w.link(f)
+		return func() { w.cluster.Net.Cut(from, to) }, func() { w.cluster.Net.Heal(from, to) }
+	case Slow:
+		from, to := w.link(f)
+		extra := time.Duration(f.Amount) * time.Millisecond
+		return func() { w.cluster.Net.Slow(from, to, extra) }, func() { w.cluster.Net.Slow(from, to, 0) }
+	case Clock:
+		return func() { m.SetClock(time.Duration(f.Amount) * time.Millisecond) }, func() { m.SetClock(0) }
+	case Full:
+		return func() { m.Disk.SetFull(true) }, func() { m.Disk.SetFull(false) }
+	}
+	return w.ends(f, m)
+}
+
+// ends returns the acts of a fault that ends a node and starts one.
+func (w *world) ends(f Fault, m *machine) (begin, end func()) {
+	switch f.Kind {
+	case Stop:
+		return m.stop, m.start
+	case Kill:
+		return m.kill, m.start
+	case Power:
+		return func() { m.powerCut(f.Amount, w.rng) }, m.start
+	case Broken:
+		return m.fail, m.start
+	case Delete:
+		return func() { m.replace(replicatest.NewDisk()) }, m.start
+	case Restore:
+		return func() { m.copy = m.Disk.Kill() }, func() { m.replace(m.copy); m.start() }
+	}
+	panic("whole: unknown fault " + f.Kind)
+}
+
+// sides are the addresses of the nodes of a split, and of the others.
+func (w *world) sides(f Fault) (one, other []string) {
+	for i, m := range w.machines {
+		if slices.Contains(f.Nodes, i+1) {
+			one = append(one, m.IP)
+		} else {
+			other = append(other, m.IP)
+		}
+	}
+	return one, other
+}
+
+func (w *world) link(f Fault) (from, to string) {
+	return w.machines[f.Nodes[0]-1].IP, w.machines[f.Nodes[1]-1].IP
+}
+
+// settle mends everything, waits until the cluster has caught up, and reads every key everywhere, so that read repair,
+// the only anti-entropy there is, makes all copies agree.
+func (w *world) settle() {
+	w.cluster.Net.HealAll()
+	for _, m := range w.machines {
+		m.SetClock(0)
+		m.Disk.SetFull(false)
+		m.start()
+	}
+	if !w.await(readyMax, "all nodes are ready and see each other", w.ready) {
+		return
+	}
+	time.Sleep(calmAfter)
+	w.probe()
+	w.await(drainMax, "the hints are delivered", func() bool { return w.hints() == 0 })
+	w.quiet = w.replicas()
+	for range 2 { // the second time for what the repairs of the first made stale elsewhere
+		w.readAll()
+		time.Sleep(repairMax)
+	}
+	w.await(drainMax, "the hints of repairs are delivered", func() bool { return w.hints() == 0 })
+	w.final, w.left = w.replicas(), w.hints()
+}
+
+// probe does one of everything at each node while nothing is wrong: all must succeed.
+func (w *world) probe() {
+	c := w.client(clients)
+	defer c.close()
+	c.calm = true
+	for at := range w.machines {
+		for _, name := range []string{"SET", "GETV", "PUTCTX", "GET", "EXPIRE", "SETNX", "DEL", "INCR"} {
+			q := c.named(command{key: probeKey, with: "fresh"}, name)
+			c.ask(at, q)
+		}
+	}
+}
+
+// readAll reads every key at every node, from all replicas that live.
+func (w *world) readAll() {
+	r := copies
+	if w.script.has(Delete) {
+		r--
+	}
+	for _, m := range w.machines {
+		conn, err := m.Dial(m.IP)
+		if err != nil {
+			w.wrong("node %d is not reached: %v", m.index+1, err)
+			continue
+		}
+		for _, key := range keys() {
+			if err, failed := conn.Do("GETV", key, "R", r).(error); failed {
+				w.wrong("GETV %s R %d at node %d in calm: %v", key, r, m.index+1, err)
+			}
+		}
+		_ = conn.Close()
+	}
+}

@@ -1,0 +1,39 @@
+package whole
+
+import "time"
+
+// The shape of the runs that seeds derive.
+const (
+	lastsMin  = 15 * time.Second
+	lastsMax  = 35 * time.Second
+	faultsMin = 2
+	faultsMax = 7
+	faultMin  = 200 * time.Millisecond
+	faultMax  = 12 * time.Second
+	clients   = 4
+	registers = 8                      // keys of SET, PUTCTX and the like
+	counters  = 2                      // keys of INCR
+	askEvery  = 200 * time.Millisecond // between two commands of a client, on average
+)
+
+// What the nodes promise.
+const (
+	budget     = 3 * time.Second        // for an answer
+	grace      = 300 * time.Millisecond // for what is on its way when the budget ends
+	driftMax   = 5 * time.Second        // how far a clock may be off
+	partitions = 16
+	copies     = 3 // N
+	quorum     = 2 // R and W
+)
+
+// What the end of a run waits for.
+const (
+	readyMax  = 60 * time.Second
+	drainMax  = 90 * time.Second
+	repairMax = 3 * time.Second
+	calmAfter = 5 * time.Second // until the last requests of bad times have ended
+	pollEvery = 100 * time.Millisecond
+	brokenMax = 5 * time.Second // until a node whose disk failed has taken itself out of service
+	stopMax   = 10 * time.Second
+	triesMax  = 3 // of one script, while shrinking
+)

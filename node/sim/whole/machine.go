@@ -1,0 +1,135 @@
+package whole
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/node"
+	"github.com/holdfastdb/holdfast/node/nodetest"
+	"github.com/holdfastdb/holdfast/replica/replicatest"
+)
+
+// machine is a host of the cluster, and what the run must know of it while no node runs there. The script's goroutine
+// alone starts and ends nodes.
+type machine struct {
+	*nodetest.Machine
+	index int
+	w     *world
+	lives atomic.Int64
+	kept  map[string]causal.State // what its disk holds for sure while it is down; nil: nothing
+	copy  *replicatest.Disk       // of the running directory, made for a restore
+}
+
+// life counts the nodes that ran here.
+func (m *machine) life() int { return int(m.lives.Load()) }
+
+func (m *machine) down() bool { return m.Node == nil }
+
+// start starts a node, unless one runs.
+func (m *machine) start() {
+	if !m.down() {
+		return
+	}
+	m.Config.Witness = eyes{m.w.rec, m.index, m.life() + 1}
+	m.lives.Add(1)
+	if err := m.Start(); err != nil {
+		m.w.wrong("node %d does not start: %v", m.index+1, err)
+	}
+}
+
+// holds returns what the machine's node holds of every key, or of a machine that is down what it kept.
+func (m *machine) holds() map[string]causal.State {
+	if m.down() {
+		return m.kept
+	}
+	held := make(map[string]causal.State)
+	for _, key := range keys() {
+		if state, _, err := m.Node.Copy([]byte(key)); err == nil {
+			held[key] = state
+		}
+	}
+	return held
+}
+
+// kill ends the node as kill -9 does.
+func (m *machine) kill() {
+	if !m.down() {
+		m.kept = m.holds()
+		m.lives.Add(1) // its connections are gone before its clients know
+		m.Kill()
+	}
+}
+
+// stop ends the node in good order.
+func (m *machine) stop() {
+	if m.down() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopMax)
+	defer cancel()
+	m.lives.Add(1)
+	if err := m.Node.Shutdown(ctx); err != nil {
+		m.w.wrong("node %d does not shut down well: %v", m.index+1, err)
+	}
+	m.kept = m.holds()
+	m.Node = nil
+}
+
+// powerCut ends the node as a power cut does.
+func (m *machine) powerCut(percent int, rng *rand.Rand) {
+	if m.down() {
+		return
+	}
+	m.kept = nil
+	if m.w.script.Sync == "always" {
+		m.kept = m.holds()
+	}
+	m.lives.Add(1)
+	m.PowerCut(percent, rng)
+	if m.kept == nil {
+		m.w.lose(m)
+	}
+}
+
+// replace ends the node and gives the machine another disk.
+func (m *machine) replace(disk *replicatest.Disk) {
+	m.kill()
+	m.Disk, m.kept = disk, nil
+	m.w.lose(m)
+}
+
+// fail lets the disk fail and the node take itself out of service, upon which its process ends.
+func (m *machine) fail() {
+	if m.down() {
+		return
+	}
+	m.Disk.Break()
+	select {
+	case <-m.Node.Wait():
+	case <-time.After(brokenMax): // nothing was written
+	}
+	m.kept = nil // what it holds cannot be asked any more
+	m.lives.Add(1)
+	m.Kill()
+}
+
+// keys returns every key of the workload.
+func keys() (all []string) {
+	for i := range registers {
+		all = append(all, fmt.Sprintf("k%d", i))
+	}
+	for i := range counters {
+		all = append(all, fmt.Sprintf("c%d", i))
+	}
+	return append(all, probeKey)
+}
+
+const probeKey = "probe"
+
+func configure(s *Script) func(int, *node.Config) {
+	return func(_ int, cfg *node.Config) { cfg.Sync, cfg.Partitions = s.Sync, partitions }
+}
