@@ -7,7 +7,6 @@ import (
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/request"
-	"github.com/holdfastdb/holdfast/ring"
 )
 
 // batch is one Do: its operations, and which of them are still open. Answers may come from any goroutine, late ones
@@ -53,7 +52,7 @@ func (b *batch) running(i int) bool {
 // start sends out everything: first what other nodes do, so that they work while this one does its own.
 func (b *batch) start() {
 	var gets, own []int
-	away := make(map[ring.NodeID][]int)
+	away := make(map[way][]int)
 	for i, op := range b.ops {
 		if !op.Verb.Writes() {
 			gets = append(gets, i)
@@ -66,11 +65,12 @@ func (b *batch) start() {
 		case to == b.view.Self:
 			own = append(own, i)
 		default:
-			away[to] = append(away[to], i)
+			w := wayOf(to, op)
+			away[w] = append(away[w], i)
 		}
 	}
-	for to, at := range away {
-		b.forward(to, b.attempts(at))
+	for w, at := range away {
+		b.forward(w.to, b.attempts(at))
 	}
 	if len(gets) > 0 {
 		b.read(gets)
