@@ -22,9 +22,11 @@ race: ## all tests in their short sizes under the race detector (needs a C compi
 fuzz: ## every fuzzer for FUZZFOR (10s)
 	GO='$(GO)' .ci/fuzz $(FUZZFOR)
 
-full: tools ## all tests in their full sizes; hours of them are in the targets of the simulators and fault runs
+full: tools ## all tests in their full sizes, by hand
 	$(GO) test -timeout 60m ./...
 	$(GO) test -timeout 60m ./causal -run Schedule -causal.steps 6
+	$(GO) test -timeout 60m ./e2e -e2e.full
+	$(GO) test -timeout 60m ./node -run PowerCut -powercuts 500
 
 fmt: ## format all Go code
 	$(GO) fmt ./...
