@@ -13,7 +13,7 @@ import (
 type Minting struct {
 	ops     []*request.Op // one, or a round's
 	read    causal.State  // what the quorum read of a round showed, or what a survivor holds
-	fold    bool          // second write of a Put: cover read as well
+	fold    bool          // second write of a Put: remove read
 	first   causal.Dot    // of a fold: what the first write minted
 	now     int64         // Unix milliseconds
 	settled func(causal.Stamp) bool
@@ -32,10 +32,14 @@ func NewMinting(ops []*request.Op, now int64, settled func(causal.Stamp) bool) *
 // Over gives a round what its quorum read showed.
 func (m *Minting) Over(read causal.State) { m.read = read }
 
-// Fold returns the second write of a Put of which the first, delta, met siblings elsewhere that outstamp it: it covers
-// those too.
+// Fold returns the second write of a Put of which the first, delta, met siblings elsewhere that outstamp it: it removes
+// those, and nothing that was held beside them.
 func (m *Minting) Fold(delta, survivor causal.State, now int64) *Minting {
-	return &Minting{ops: m.ops, read: survivor, fold: true, first: delta.Siblings[0].Dot, now: now, settled: m.settled}
+	over := causal.State{Siblings: survivor.Siblings}
+	for _, s := range survivor.Siblings {
+		over.Seen = over.Seen.Add(s.Dot)
+	}
+	return &Minting{ops: m.ops, read: over, fold: true, first: delta.Siblings[0].Dot, now: now, settled: m.settled}
 }
 
 // Mint implements request.Minter.
@@ -116,21 +120,28 @@ func writtenBy(delta causal.State) causal.Context {
 func (m *Minting) put(op *request.Op, cur causal.State, actor func() causal.Actor) (causal.State, bool) {
 	m.tainted = 0
 	m.results[0] = request.Result{Wrote: true, Int: 1}
-	if _, held := twinOf(op, cur); m.fold && !held && cur.Seen.Has(m.first) {
-		// What the first write left was overwritten since. Its stamp may be forgotten, for once its client has given up it
-		// is settled; its dot never is.
-		return causal.State{}, false
+	if m.fold {
+		return m.overSurvivors(cur)
 	}
-	cur = causal.Sync(cur, m.read)
-	if twin, known := twinOf(op, cur); known && !(m.fold && len(twin.Siblings) > 0) {
+	if twin, known := twinOf(op, cur); known {
 		return twin, len(twin.Siblings) > 0
 	}
 	var seen causal.Context
-	if op.Attempt == 0 || m.fold {
+	if op.Attempt == 0 {
 		seen = cur.Context(m.settled)
 	}
 	v := causal.Version{Stamp: op.Stamp, ExpireAt: op.ExpireAt, Flags: op.Flags, Value: op.Value}
 	return cur.Put(seen, actor(), []causal.Version{v}, m.settled), true
+}
+
+// overSurvivors removes what outstamps the first write. It does not write the value again: who had read the first would
+// then overwrite it without covering the second. Where the first is gone by now, what overwrote it stands.
+func (m *Minting) overSurvivors(cur causal.State) (causal.State, bool) {
+	m.results[0].Seen = causal.Context{}.Add(m.first)
+	if !slices.ContainsFunc(cur.Siblings, func(s causal.Sibling) bool { return s.Dot == m.first }) {
+		return causal.State{}, false
+	}
+	return cur.Put(m.read.Context(m.settled), causal.Actor{}, nil, m.settled), true
 }
 
 // twinOf answers an operation of which another attempt has already turned up here: as the sibling to send on again, or

@@ -34,10 +34,12 @@ func TestAttemptThatArrivesAfterItsTwinWasOverwrittenWritesNothing(t *testing.T)
 func TestFoldOfAWriteOverwrittenMeanwhileWritesNothing(t *testing.T) {
 	stamp := causal.Stamp{Time: causal.TimeOf(1000, 0), Node: 1}
 	never := func(causal.Stamp) bool { return false }
-	gone := causal.State{Seen: causal.Context{}.AddStamp(stamp)}
+	op := &request.Op{Verb: request.Put, Stamp: stamp, Value: []byte("old")}
+	first := NewMinting([]*request.Op{op}, 0, never)
+	delta, _ := first.Mint(causal.State{}, func() causal.Actor { return causal.Actor{Boot: 3, Seq: 1} })
+	gone := causal.State{Seen: delta.Seen.AddStamp(stamp)}
 	survivor := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 2, Seq: 1}, []causal.Version{{Stamp: causal.Stamp{Time: causal.TimeOf(2000, 0), Node: 2}, Value: []byte("survivor")}}, never)
-	m := &Minting{ops: []*request.Op{{Verb: request.Put, Stamp: stamp, Value: []byte("old")}}, fold: true, read: survivor, settled: never}
-	after, minted := mintOnto(causal.Sync(gone, survivor), m)
+	after, minted := mintOnto(causal.Sync(gone, survivor), first.Fold(delta, survivor, 0))
 	if got := values(after); minted || len(got) != 1 || got[0] != "survivor" {
 		t.Fatalf("%q (minted %v), want the survivor alone", got, minted)
 	}
@@ -54,6 +56,29 @@ func TestFoldOfASettledWriteOverwrittenMeanwhileWritesNothing(t *testing.T) {
 	after, minted := mintOnto(causal.Sync(delta, newer), first.Fold(delta, survivor, 0))
 	if got := values(after); minted || len(got) != 1 || got[0] != "newer" {
 		t.Fatalf("%q (minted %v), want the newer value alone", got, minted)
+	}
+}
+
+// A fold removes what outstamps its value. It does not cover what else was held there, and leaves the value under the dot
+// that others may have read meanwhile.
+func TestFoldRemovesTheSurvivorsAlone(t *testing.T) {
+	all := func(causal.Stamp) bool { return true }
+	at := func(ms int64, value string) []causal.Version {
+		return []causal.Version{{Stamp: causal.Stamp{Time: causal.TimeOf(ms, 0), Node: 2}, Value: []byte(value)}}
+	}
+	op := &request.Op{Verb: request.Put, Stamp: causal.Stamp{Time: causal.TimeOf(1000, 0), Node: 1}, Value: []byte("set")}
+	first := NewMinting([]*request.Op{op}, 0, all)
+	delta, _ := first.Mint(causal.State{}, func() causal.Actor { return causal.Actor{Boot: 3, Seq: 1} })
+	older := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 2, Seq: 1}, at(500, "older"), all)
+	newer := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 2, Seq: 2}, at(2000, "newer"), all)
+	elsewhere := causal.Sync(causal.Sync(older, newer), delta)
+	survivor := causal.State{Seen: elsewhere.Seen, Siblings: elsewhere.Siblings[:1]}
+	folded, _ := mintOnto(delta, first.Fold(delta, survivor, 0))
+	if got := values(causal.Sync(elsewhere, folded)); len(got) != 2 || got[0] != "set" || got[1] != "older" {
+		t.Errorf("%q, want the value, and what the fold was not shown", got)
+	}
+	if folded.Siblings[0].Dot != delta.Siblings[0].Dot {
+		t.Error("the value has another dot")
 	}
 }
 
