@@ -351,8 +351,8 @@ func mintedBy(actor causal.Actor, delta causal.State) minted {
 	return m
 }
 
-// survivors returns the siblings that outstamp everything in the delta, with the context that covers them; zero for a
-// delta without siblings.
+// survivors returns the siblings that outstamp everything in the delta, with the context that covers them and nothing
+// else: whoever writes over them must not cover what it was not shown. Zero for a delta without siblings.
 func survivors(stored, delta causal.State) causal.State {
 	if len(delta.Siblings) == 0 {
 		return causal.State{}
@@ -365,7 +365,11 @@ func survivors(stored, delta causal.State) causal.State {
 	if n == 0 {
 		return causal.State{}
 	}
-	return causal.State{Seen: stored.Seen, Siblings: stored.Siblings[:n:n]}
+	var seen causal.Context
+	for _, x := range stored.Siblings[:n] {
+		seen = seen.Add(x.Dot)
+	}
+	return causal.State{Seen: seen, Siblings: stored.Siblings[:n:n]}
 }
 
 // putRow adds the row, its expiries and its counts to the batch, and reports whether the state changed at all. capped
