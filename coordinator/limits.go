@@ -29,6 +29,7 @@ const (
 	duesBatch        = 64        // of those handled in one store commit or one frame
 
 	retriedMax = 64   // retried operations named in a Notice; older ones move its floor
+	formerMax  = 16   // former boots of this node whose notices are kept and told
 	originsMax = 1024 // nodes whose Notices are remembered
 	hedgeShare = 20   // one hedge is earned by this many reads: 5 %
 	hedgeBurst = 100  // hedges that may be saved up

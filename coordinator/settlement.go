@@ -2,6 +2,8 @@ package coordinator
 
 import (
 	"cmp"
+	"encoding/binary"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -32,7 +34,9 @@ type Settlement struct {
 	heard struct {
 		sync.RWMutex
 		notices map[uint64]request.Notice
-		order   []uint64 // arrival of the origins, oldest first
+		order   []uint64         // arrival of the origins, oldest first
+		former  []request.Notice // of this node's own former boots, the latest last; told to others in turn
+		turn    int
 	}
 }
 
@@ -123,6 +127,60 @@ func (s *Settlement) Notice() request.Notice {
 		n.Low = s.clock.Now() // every stamp drawn from now on is above it
 	}
 	return n
+}
+
+// Tell returns what the next ping says: the present notice and, in turn with it, those of this node's former boots, for
+// whoever missed their last words or has restarted since.
+func (s *Settlement) Tell() request.Notice {
+	s.heard.Lock()
+	defer s.heard.Unlock()
+	s.heard.turn = (s.heard.turn + 1) % (len(s.heard.former) + 1)
+	if s.heard.turn > 0 {
+		return s.heard.former[s.heard.turn-1]
+	}
+	return s.Notice()
+}
+
+// Save appends what is worth knowing after a restart: this boot's last notice, those of former boots, and what was heard
+// from others. Without it the stamps of former boots would be remembered, and contexts grow with every restart. Call it
+// when nothing is under way any more.
+func (s *Settlement) Save(dst []byte) []byte {
+	s.heard.RLock()
+	defer s.heard.RUnlock()
+	own := append(slices.Clone(s.heard.former), s.Notice())
+	own = own[max(0, len(own)-formerMax):]
+	dst = binary.AppendUvarint(dst, uint64(len(own)))
+	for _, n := range own {
+		dst = request.AppendNotice(dst, n)
+	}
+	for _, id := range s.heard.order {
+		dst = request.AppendNotice(dst, s.heard.notices[id])
+	}
+	return dst
+}
+
+// Load takes over what an earlier boot saved. What a notice says stays true for ever, so an old copy does no harm. An
+// error means that the bytes are damaged; what was read before the damage is kept.
+func (s *Settlement) Load(saved []byte) error {
+	own, size := binary.Uvarint(saved)
+	if size <= 0 || own > formerMax {
+		return fmt.Errorf("coordinator: saved notices: %w", request.ErrMalformed)
+	}
+	for saved = saved[size:]; len(saved) > 0; {
+		n, rest, err := request.DecodeNotice(saved)
+		if err != nil {
+			return fmt.Errorf("coordinator: saved notices: %w", err)
+		}
+		s.Hear(n)
+		if own > 0 {
+			own--
+			s.heard.Lock()
+			s.heard.former = append(s.heard.former, n)
+			s.heard.Unlock()
+		}
+		saved = rest
+	}
+	return nil
 }
 
 // Hear takes another node's notice. An older one than the last is ignored.

@@ -91,3 +91,41 @@ func TestSettlementRefusesAnOversizedNotice(t *testing.T) {
 		t.Fatal("heard")
 	}
 }
+
+func TestSettlementOutlivesRestarts(t *testing.T) {
+	x, c := newTestSettlement(1), newTestSettlement(2)
+	a, r := x.Begin(), x.Begin()
+	x.Retry(r)
+	x.Done(a)
+	x.Done(r)
+	again := newTestSettlement(11) // x restarted: other bits
+	if err := again.Load(x.Save(nil)); err != nil {
+		t.Fatal(err)
+	}
+	if !again.Settled(a) || again.Settled(r) {
+		t.Fatal("the restarted node knows its former boot's operations otherwise than that boot did")
+	}
+	for range 3 {
+		c.Hear(again.Tell())
+	}
+	if !c.Settled(a) || c.Settled(r) {
+		t.Fatal("another node was not told of the former boot")
+	}
+	third := newTestSettlement(3)
+	if err := third.Load(c.Save(nil)); err != nil || !third.Settled(a) {
+		t.Fatalf("what was heard is lost with a restart (%v)", err)
+	}
+	for range 2 * formerMax {
+		next := newTestSettlement(again.node + 1)
+		if err := next.Load(again.Save(nil)); err != nil {
+			t.Fatal(err)
+		}
+		again = next
+	}
+	if n := len(again.heard.former); n != formerMax {
+		t.Fatalf("%d former boots kept, cap %d", n, formerMax)
+	}
+	if err := third.Load([]byte{1, 2, 3}); err == nil {
+		t.Fatal("damaged bytes were taken")
+	}
+}

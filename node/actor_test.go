@@ -22,6 +22,9 @@ func actors(t *testing.T, m *nodetest.Machine, key string) (n int) {
 	return n
 }
 
+// stampChars is what one remembered stamp, 16 bytes, adds to a token at most.
+const stampChars = 22
+
 func TestCleanRestartsKeepTheActor(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, c *nodetest.Cluster) {
 		const key = "k"
@@ -42,6 +45,9 @@ func TestCleanRestartsKeepTheActor(t *testing.T) {
 		}
 		after, _ := getv(t, c.Machines[0], key)
 		t.Logf("after 5 clean rolling restarts %d actor, context of %d bytes for %d", actors(t, c.Machines[0], key), len(after), len(before))
+		if len(after) > len(before)+stampChars {
+			t.Errorf("the context grew to %d bytes from %d: more than the stamp of the last write is remembered", len(after), len(before))
+		}
 		for _, m := range c.Machines {
 			if n := actors(t, m, key); n != 1 {
 				t.Errorf("%s has %d actors of a key that one node coordinates", m.Config.Name, n)

@@ -41,6 +41,8 @@ type Node struct {
 	views    sync.Mutex // one view is made at a time
 	slots    atomic.Pointer[protocol.Map]
 	draining atomic.Bool
+	met      atomic.Bool // a quorum was in reach since the start
+	opened   time.Time
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -52,6 +54,9 @@ type Node struct {
 	stop    sync.Once
 	stopErr error
 }
+
+// settlementDocument is the name under which the store keeps what the Settlement saves.
+const settlementDocument = "settlement"
 
 // Version returns the program's version as the build recorded it.
 func Version() string {
@@ -72,7 +77,7 @@ func Open(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, started: cfg.Now(), ports: ports, ended: make(chan struct{})}
+	n := &Node{cfg: cfg, opened: time.Now(), started: cfg.Now(), ports: ports, ended: make(chan struct{})}
 	n.wall = &wall{machine: cfg.Now, log: limiter{every: clockLogEvery}}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	if err := n.openStore(); err != nil {
@@ -126,6 +131,13 @@ func (n *Node) openStore() error {
 	}
 	n.settlement = coordinator.NewSettlement(n.store.Boot().Bits, n.store.Clock())
 	settlement.Store(n.settlement)
+	saved, err := n.store.GetMeta(settlementDocument)
+	if err == nil && saved != nil {
+		err = n.settlement.Load(saved)
+	}
+	if err != nil {
+		n.cfg.Logger.Warn("what is known of retried writes is lost; contexts stay longer for it", "error", err)
+	}
 	return nil
 }
 
@@ -214,7 +226,7 @@ func (n *Node) form(s ring.State) error {
 	p, err := peer.New(peer.Config{
 		Node: n.store.Node(), Name: n.cfg.Name, Boot: n.store.Boot().Bits, Cluster: s.Cluster.ID, Q: s.Cluster.Q,
 		Listener: n.ports.peer, Dial: n.cfg.Network.Dial, Addr: n.peerAddress, Logger: n.cfg.Logger,
-		Notice:      func() (notice notice, ok bool) { return n.settlement.Notice(), true },
+		Notice:      func() (notice notice, ok bool) { return n.settlement.Tell(), true },
 		Changed:     func(ring.NodeID, bool) { n.peerChanged() },
 		WritesBlock: n.cfg.Sync == "always",
 	})
@@ -277,17 +289,37 @@ func (n *Node) refresh() {
 	}
 	p.Know(ids)
 	n.coord.SetView(coordinator.NewView(n.store.Node(), s, n.up))
+	n.meetQuorum(s)
 	n.slots.Store(slotMap(s, n.store.Node(), n.up))
 }
 
-// Ready reports whether the node serves commands: it has a cluster, and is not on its way out.
+// meetQuorum notes that enough nodes are in reach for writes and reads, this one included. From then on the node is ready
+// whatever happens to the others: that it answers NOQUORUM for a while is no reason to take it out of service.
+func (n *Node) meetQuorum(s ring.State) {
+	inReach, owners := 0, 0
+	for _, m := range s.Members {
+		if m.Eligible() {
+			owners++
+			if n.up(m.ID) {
+				inReach++
+			}
+		}
+	}
+	if inReach >= min(owners, max(s.Cluster.R, s.Cluster.W)) {
+		n.met.Store(true)
+	}
+}
+
+// Ready reports whether the node serves commands: it has a cluster, has met a quorum of it since it started (or waited
+// for that long enough), and is not on its way out.
 func (n *Node) Ready() bool {
 	select {
 	case <-n.ended:
 		return false
 	default:
 	}
-	return !n.draining.Load() && n.coord.View().Formed()
+	met := n.met.Load() || time.Since(n.opened) > readyGrace
+	return !n.draining.Load() && n.coord.View().Formed() && met
 }
 
 // Waiting says in words what a node without a cluster waits for.
@@ -353,6 +385,9 @@ func (n *Node) shutdown(ctx context.Context) error {
 		errs = append(errs, n.gossip.Close())
 	}
 	n.wg.Wait()
+	if n.settlement != nil && n.wire.peers.Load() != nil {
+		errs = append(errs, n.store.PutMeta(settlementDocument, n.settlement.Save(nil)))
+	}
 	_ = n.ports.close() // closed already by whoever served them, mostly
 	return errors.Join(append(errs, n.store.Close())...)
 }
