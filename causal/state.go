@@ -214,24 +214,20 @@ func (s State) Covers(o State) bool {
 }
 
 // Expire returns s without the siblings whose time has come by now (Unix milliseconds), and whether there were any.
-// Their dots stay in Seen, and their stamps are remembered unless settled, so that no replica brings them back.
+// Their dots stay in Seen, so that no replica brings them back. Their stamps are not remembered: a replica that missed a
+// new expiry would else take the value from those that acknowledged it, since the rewrite keeps its stamp. Of twins each
+// goes by its own expiry.
 func (s State) Expire(now int64, settled func(Stamp) bool) (State, bool) {
 	if !slices.ContainsFunc(s.Siblings, func(x Sibling) bool { return x.expired(now) }) {
 		return s, false
 	}
 	var kept []Sibling
-	seen := s.Seen
 	for _, x := range s.Siblings {
-		switch {
-		case !x.expired(now):
+		if !x.expired(now) {
 			kept = append(kept, x)
-		case !isSettled(x.Stamp, settled):
-			seen = seen.AddStamp(x.Stamp)
 		}
 	}
-	// A twin that has been given a later expiry falls with the one that expired, as it would at the next replica.
-	kept = slices.DeleteFunc(kept, func(x Sibling) bool { return seen.HasStamp(x.Stamp) })
-	return State{seen.Prune(settled), kept}, true
+	return State{s.Seen.Prune(settled), kept}, true
 }
 
 func (v Version) expired(now int64) bool { return v.ExpireAt != 0 && v.ExpireAt <= now }
