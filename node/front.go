@@ -48,10 +48,13 @@ func (f front) EncodeContext(space uint8, key []byte, seen causal.Context) []byt
 	return causal.EncodeToken(&secret, space, key, seen)
 }
 
-// DecodeContext implements protocol.Store.
+// DecodeContext implements protocol.Store. A node without a cluster cannot tell a good token from a bad one.
 func (f front) DecodeContext(space uint8, key, token []byte) (causal.Context, error) {
-	secret := f.n.members.State().Cluster.Secret
-	return causal.DecodeToken(&secret, space, key, token)
+	s := f.n.members.State()
+	if s.IsZero() && len(token) > 0 {
+		return causal.Context{}, request.ErrNoQuorum
+	}
+	return causal.DecodeToken(&s.Cluster.Secret, space, key, token)
 }
 
 // Replicas implements protocol.Store.
