@@ -15,8 +15,8 @@ import (
 type Witness interface {
 	// Answered is told of the operations that clients asked of this node, with their stamps and results.
 	Answered(ops []*request.Op)
-	// Minted is told of each write that this node decided and stored, or may have stored.
-	Minted(key request.Key, m coordinator.Minted, delta causal.State)
+	// Minted is told of each write that this node decided and stored; err is not nil when it was perhaps stored.
+	Minted(key request.Key, m coordinator.Minted, delta causal.State, err error)
 }
 
 // witnessed is the store as the coordinator sees it, under a Witness's eyes.
@@ -33,7 +33,7 @@ func (s witnessed) Write(ctx context.Context, ws []*request.Write) error {
 		if !mints || w.Err != nil && !errors.Is(w.Err, request.ErrInternal) || len(w.Delta.Siblings) == 0 && w.Delta.Seen.IsZero() {
 			continue
 		}
-		s.witness.Minted(w.Key, m.Minted(), w.Delta)
+		s.witness.Minted(w.Key, m.Minted(), w.Delta, w.Err)
 	}
 	return err
 }

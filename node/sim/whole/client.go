@@ -69,16 +69,19 @@ func (c *client) hangUp(at int) {
 // connect returns the connection to a node, or nil while it is down.
 func (c *client) connect(at int) *line {
 	m := c.w.machines[at]
-	if l := c.conns[at]; l != nil && l.life == m.life() {
+	life, runs := m.life()
+	if l := c.conns[at]; l != nil && l.life == life {
 		return l
 	}
 	c.hangUp(at)
-	life := m.life()
+	if !runs {
+		return nil
+	}
 	conn, err := m.Dial(fmt.Sprintf("127.0.1.%d", 1+c.id))
 	if err != nil {
 		return nil
 	}
-	if life != m.life() { // it was started anew meanwhile
+	if now, _ := m.life(); now != life { // it ended meanwhile
 		_ = conn.Close()
 		return nil
 	}
@@ -99,7 +102,7 @@ type command struct {
 func (c *client) draw() command {
 	q := command{key: fmt.Sprintf("k%d", c.rng.IntN(registers)), with: []string{"fresh", "fresh", "stale", "partial", "blind"}[c.rng.IntN(5)]}
 	if c.rng.IntN(6) == 0 {
-		q.expire = 500 + c.rng.Int64N(20_000)
+		q.expire = expireMin.Milliseconds() + c.rng.Int64N((expireMax - expireMin).Milliseconds())
 	}
 	names := []string{"GET", "GETV", "GETV", "SET", "SET", "DEL", "SETNX", "EXPIRE", "PUTCTX", "PUTCTX", "PUTCTX", "DELCTX", "INCR", "INCR"}
 	return c.named(q, names[c.rng.IntN(len(names))])
@@ -143,7 +146,7 @@ func (c *client) ask(at int, q command) {
 	a.text = strings.TrimSpace(fmt.Sprintln(words...))
 	c.take(a, q, l.Do(words...))
 	c.w.rec.forget(a)
-	if a.reply == lost && l.life == c.w.machines[at].life() {
+	if life, _ := c.w.machines[at].life(); a.reply == lost && l.life == life {
 		a.Outcome = check.Unanswered // and its node lives
 	}
 	if a.Outcome == check.Unanswered || a.reply == lost {

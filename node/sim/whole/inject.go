@@ -98,6 +98,7 @@ func (w *world) settle() {
 	}
 	time.Sleep(calmAfter)
 	w.probe()
+	time.Sleep(expireMax + driftMax + sweepMax) // a sibling is removed by each copy in its own time
 	w.await(drainMax, "the hints are delivered", func() bool { return w.hints() == 0 })
 	w.quiet = w.replicas()
 	for range 2 { // the second time for what the repairs of the first made stale elsewhere

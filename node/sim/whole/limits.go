@@ -11,8 +11,10 @@ const (
 	faultMin  = 200 * time.Millisecond
 	faultMax  = 12 * time.Second
 	clients   = 4
-	registers = 8                      // keys of SET, PUTCTX and the like
-	counters  = 2                      // keys of INCR
+	registers = 8 // keys of SET, PUTCTX and the like
+	counters  = 2 // keys of INCR
+	expireMin = 500 * time.Millisecond
+	expireMax = 20 * time.Second
 	askEvery  = 200 * time.Millisecond // between two commands of a client, on average
 )
 
@@ -32,6 +34,7 @@ const (
 	drainMax  = 90 * time.Second
 	repairMax = 3 * time.Second
 	calmAfter = 5 * time.Second // until the last requests of bad times have ended
+	sweepMax  = 5 * time.Second // until what expired is removed, after the drift
 	pollEvery = 100 * time.Millisecond
 	brokenMax = 5 * time.Second // until a node whose disk failed has taken itself out of service
 	stopMax   = 10 * time.Second

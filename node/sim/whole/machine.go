@@ -19,13 +19,16 @@ type machine struct {
 	*nodetest.Machine
 	index int
 	w     *world
-	lives atomic.Int64
+	turns atomic.Int64            // odd while a node runs
 	kept  map[string]causal.State // what its disk holds for sure while it is down; nil: nothing
 	copy  *replicatest.Disk       // of the running directory, made for a restore
 }
 
-// life counts the nodes that ran here.
-func (m *machine) life() int { return int(m.lives.Load()) }
+// life names the node that runs here; false while none does, or it is about to end.
+func (m *machine) life() (turn int, runs bool) {
+	turn = int(m.turns.Load())
+	return turn, turn%2 == 1
+}
 
 func (m *machine) down() bool { return m.Node == nil }
 
@@ -34,21 +37,21 @@ func (m *machine) start() {
 	if !m.down() {
 		return
 	}
-	m.Config.Witness = eyes{m.w.rec, m.index, m.life() + 1}
-	m.lives.Add(1)
+	m.Config.Witness = eyes{m.w.rec, m.index, int(m.turns.Add(1))}
 	if err := m.Start(); err != nil {
 		m.w.wrong("node %d does not start: %v", m.index+1, err)
 	}
 }
 
-// holds returns what the machine's node holds of every key, or of a machine that is down what it kept.
+// holds returns what the machine's node holds of every key, or of a machine that is down what it kept. Where a node was
+// deleted a fallback's hints do not count: those for it find no way home before the cluster can replace it.
 func (m *machine) holds() map[string]causal.State {
 	if m.down() {
 		return m.kept
 	}
 	held := make(map[string]causal.State)
 	for _, key := range keys() {
-		if state, _, err := m.Node.Copy([]byte(key)); err == nil {
+		if state, primary, err := m.Node.Copy([]byte(key)); err == nil && (primary || !m.w.script.has(Delete)) {
 			held[key] = state
 		}
 	}
@@ -59,7 +62,7 @@ func (m *machine) holds() map[string]causal.State {
 func (m *machine) kill() {
 	if !m.down() {
 		m.kept = m.holds()
-		m.lives.Add(1) // its connections are gone before its clients know
+		m.turns.Add(1)
 		m.Kill()
 	}
 }
@@ -71,7 +74,7 @@ func (m *machine) stop() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopMax)
 	defer cancel()
-	m.lives.Add(1)
+	m.turns.Add(1)
 	if err := m.Node.Shutdown(ctx); err != nil {
 		m.w.wrong("node %d does not shut down well: %v", m.index+1, err)
 	}
@@ -88,7 +91,7 @@ func (m *machine) powerCut(percent int, rng *rand.Rand) {
 	if m.w.script.Sync == "always" {
 		m.kept = m.holds()
 	}
-	m.lives.Add(1)
+	m.turns.Add(1)
 	m.PowerCut(percent, rng)
 	if m.kept == nil {
 		m.w.lose(m)
@@ -113,7 +116,7 @@ func (m *machine) fail() {
 	case <-time.After(brokenMax): // nothing was written
 	}
 	m.kept = nil // what it holds cannot be asked any more
-	m.lives.Add(1)
+	m.turns.Add(1)
 	m.Kill()
 }
 

@@ -116,11 +116,11 @@ func (e eyes) Answered(ops []*request.Op) {
 	}
 }
 
-// Minted implements node.Witness.
-func (e eyes) Minted(key request.Key, m coordinator.Minted, delta causal.State) {
+// Minted implements node.Witness. What was perhaps stored may be seen, and need not be.
+func (e eyes) Minted(key request.Key, m coordinator.Minted, delta causal.State, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	w := &minted{Mint: check.Mint{Key: string(key.Name), Node: e.node, At: e.now(), Retry: m.Retry, Base: m.Base, Delta: delta}}
+	w := &minted{Mint: check.Mint{Key: string(key.Name), Node: e.node, At: e.now(), Retry: m.Retry, Base: m.Base, Delta: delta, Dented: err != nil, Lost: err != nil}}
 	for _, op := range m.Ops {
 		w.stamps = append(w.stamps, op.Stamp)
 	}
