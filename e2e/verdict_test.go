@@ -24,20 +24,31 @@ func (r *record) answered(t *testing.T) {
 	}
 }
 
-// report prints how long commands took, in all and in the window after a fault, and returns the slowest there.
+// report prints how long commands took, in all and in the window after a fault, apart for those that must succeed whatever
+// happens and those that may answer MAYBE, and returns the slowest of the former in the window.
 func (r *record) report(t *testing.T, fault, window time.Duration) (slowest time.Duration) {
 	t.Helper()
-	around := slices.DeleteFunc(slices.Clone(r.samples), func(s sample) bool { return s.at+s.took < fault || s.at > fault+window })
-	t.Logf("all:              %s", latencies(r.samples))
-	t.Logf("%5v from fault: %s", window, latencies(around))
+	var sure, once []sample
+	for _, s := range r.samples {
+		switch {
+		case s.at+s.took < fault || s.at > fault+window:
+		case mayBeUnsure(s.command):
+			once = append(once, s)
+		default:
+			sure = append(sure, s)
+		}
+	}
+	t.Logf("all:                                 %s", latencies(r.samples))
+	t.Logf("GET, SET, ... %8v from the fault: %s", window, latencies(sure))
+	t.Logf("INCR, ...     %8v from the fault: %s", window, latencies(once))
 	t.Logf("MAYBE: %d, failed: %d", r.unsure, r.failed)
-	for _, s := range around[:min(3, len(around))] {
+	for _, s := range sure[:min(3, len(sure))] {
 		t.Logf("slow: %s began %v after the fault and took %v", s.command, (s.at - fault).Round(time.Millisecond), s.took.Round(time.Millisecond))
 	}
-	if len(around) == 0 {
+	if len(sure) == 0 {
 		return 0
 	}
-	return around[0].took
+	return sure[0].took
 }
 
 // latencies sorts the samples, slowest first, and says how they are spread.

@@ -218,16 +218,20 @@ func (w *worker) do(command string, args ...any) (reply any, begin, end time.Dur
 	return reply, begin, end, err
 }
 
+// mayBeUnsure reports whether a command may be answered with MAYBE: running it twice is not the same as running it once.
+func mayBeUnsure(command string) bool {
+	return slices.Contains([]string{"INCR", "APPEND", "SETNX"}, command)
+}
+
 // judge counts an error. Only what is not idempotent may be answered with MAYBE, and nothing with any other error.
 func (w *worker) judge(command string, at time.Duration, err error) error {
 	var answer redis.Error
 	isAnswer := errors.As(err, &answer)
 	maybe := isAnswer && strings.HasPrefix(string(answer), "MAYBE ")
-	once := slices.Contains([]string{"INCR", "APPEND", "SETNX"}, command)
 	switch {
 	case !isAnswer && w.broken.Load():
 		return errServerGone
-	case maybe && (once || w.broken.Load()):
+	case maybe && (mayBeUnsure(command) || w.broken.Load()):
 		w.unsure++
 		return errUnsure
 	}
