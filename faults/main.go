@@ -1,0 +1,110 @@
+//go:build linux
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+)
+
+// options are the flags of a run.
+type options struct {
+	program  string // the server, built with the tag faults
+	logs     string // where a failed run leaves its logs
+	duration time.Duration
+	seed     uint64
+	nodes    int
+	clients  int
+	pace     time.Duration
+	only     string
+	inside   bool
+}
+
+func main() {
+	o, err := parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(2)
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer cancel()
+	if o.inside {
+		err = run(ctx, o)
+	} else {
+		err = outside(ctx)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "faults:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	fs := flag.NewFlagSet("faults", flag.ContinueOnError)
+	fs.StringVar(&o.program, "holdfast", "bin/faults/holdfast", "the server, built with the tag faults")
+	fs.StringVar(&o.logs, "logs", "bin/faults/logs", "where a failed run leaves the nodes' logs")
+	fs.DurationVar(&o.duration, "duration", 5*time.Minute, "how long faults come and go")
+	fs.Uint64Var(&o.seed, "seed", 0, "of the schedule and the clients; 0: a new one")
+	fs.IntVar(&o.nodes, "nodes", 5, "how many servers")
+	fs.IntVar(&o.clients, "clients", 25, "how many connections, spread over the servers")
+	fs.DurationVar(&o.pace, "pace", 40*time.Millisecond, "from one command of a connection to its next")
+	fs.StringVar(&o.only, "faults", "", "kinds of faults, separated by commas; none: all")
+	fs.BoolVar(&o.inside, "inside", false, "of the program's own: it is in its sandbox")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	if o.seed == 0 {
+		o.seed = uint64(time.Now().UnixNano())
+	}
+	return o, o.check(fs.NArg())
+}
+
+func (o *options) check(arguments int) error {
+	switch {
+	case arguments > 0:
+		return errors.New("it takes no arguments, only flags")
+	case o.nodes < NodesMin || o.nodes > NodesMax:
+		return fmt.Errorf("-nodes %d: want %d to %d", o.nodes, NodesMin, NodesMax)
+	case o.clients < 1 || o.clients > ClientsMax:
+		return fmt.Errorf("-clients %d: want 1 to %d", o.clients, ClientsMax)
+	case o.duration <= 0 || o.duration > DurationMax:
+		return fmt.Errorf("-duration %v: want up to %v", o.duration, DurationMax)
+	case o.pace <= 0:
+		return fmt.Errorf("-pace %v: want more than nothing", o.pace)
+	}
+	_, err := menuOf(o.only)
+	return err
+}
+
+// run founds a cluster, breaks it for a while, heals it, and judges.
+func run(ctx context.Context, o options) error {
+	began := time.Now()
+	c, err := found(ctx, o)
+	if err != nil {
+		return cmp.Or(errors.Join(err, c.saveLogs(o.logs)), err)
+	}
+	fmt.Printf("seed %d: %d nodes, %d connections, %v; ready after %v\n", o.seed, o.nodes, o.clients, o.duration, time.Since(began).Round(time.Millisecond))
+	l := c.load(o)
+	n := newNemesis(c, l, o)
+	err = n.rage(ctx, o.duration)
+	done := l.stop()
+	if err != nil {
+		return errors.Join(err, c.saveLogs(o.logs))
+	}
+	final, err := c.settle(ctx, done, l)
+	v := judge(done, final, n, c)
+	v.broken(err)
+	v.print(os.Stdout, o, time.Since(began))
+	if len(v.violations) > 0 {
+		return errors.Join(fmt.Errorf("%d violations", len(v.violations)), c.saveLogs(o.logs))
+	}
+	return nil
+}

@@ -1,0 +1,185 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+)
+
+// episode is one fault from its begin to its end.
+type episode struct {
+	kind
+	id         int
+	victims    []int
+	began, end time.Duration
+	over       bool
+}
+
+// nemesis breaks the cluster by a seeded schedule: rounds of faults that overlap, never on more than a minority of the nodes
+// but for grave ones, and a calm after each round.
+type nemesis struct {
+	*cluster
+	load     *load
+	rng      *rand.Rand
+	menu     []kind
+	episodes []*episode
+	next     time.Duration // when the next fault begins
+	healed   time.Duration // when the last one was over
+	ended    []string      // nodes that ended by themselves though nothing forced them to
+	ends     int           // of those that a fault allowed to
+}
+
+func newNemesis(c *cluster, l *load, o options) *nemesis {
+	kinds, err := menuOf(o.only)
+	if err != nil {
+		panic("faults: options were checked before")
+	}
+	return &nemesis{cluster: c, load: l, menu: kinds, rng: rand.New(rand.NewPCG(o.seed, 0))}
+}
+
+// rage breaks the cluster for so long, and returns when all faults are over.
+func (n *nemesis) rage(ctx context.Context, most time.Duration) error {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+		now := n.load.now()
+		calm := now >= most || now%(chaosPart+calmPart) >= chaosPart
+		if err := errors.Join(n.watch(), n.heal(now, calm)); err != nil {
+			return err
+		}
+		if now >= most {
+			return nil
+		}
+		if !calm && now >= n.next {
+			if err := n.strike(now); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// open returns the faults that are not over.
+func (n *nemesis) open() []*episode {
+	return slices.DeleteFunc(slices.Clone(n.episodes), func(e *episode) bool { return e.over })
+}
+
+// heal ends the faults whose time has come, or all.
+func (n *nemesis) heal(now time.Duration, all bool) error {
+	for _, e := range n.open() {
+		if !all && now < e.end {
+			continue
+		}
+		if err := e.kind.end(n, e); err != nil {
+			return fmt.Errorf("end of %s: %w", e, err)
+		}
+		e.over, e.end = true, n.load.now()
+		n.healed = e.end
+	}
+	return nil
+}
+
+// strike begins a fault, unless too many nodes suffer already.
+func (n *nemesis) strike(now time.Duration) error {
+	e := &episode{kind: n.draw(), id: len(n.episodes), began: now, end: now + n.lasting()}
+	if e.victims = n.victims(e.grave); len(e.victims) == 0 {
+		return nil // another kind, or another time
+	}
+	n.next = now + n.between(betweenMin, betweenMax)
+	n.episodes = append(n.episodes, e)
+	if err := e.begin(n, e); err != nil {
+		return fmt.Errorf("%s: %w", e, err)
+	}
+	return nil
+}
+
+func (n *nemesis) between(least, most time.Duration) time.Duration {
+	return least + time.Duration(n.rng.Int64N(int64(most-least)))
+}
+
+// lasting draws how long a fault lasts: short ones more often.
+func (n *nemesis) lasting() time.Duration {
+	x := n.rng.Float64()
+	return healMin + time.Duration(x*x*float64(healMax-healMin))
+}
+
+// draw takes a kind from the menu, the weighty ones more often.
+func (n *nemesis) draw() kind {
+	total := 0
+	for _, k := range n.menu {
+		total += k.weight
+	}
+	at := n.rng.IntN(total)
+	for _, k := range n.menu {
+		if at -= k.weight; at < 0 {
+			return k
+		}
+	}
+	panic("faults: an empty menu")
+}
+
+// victims draws nodes that suffer nothing yet, so many that at most a minority suffers; more than half of all for a grave
+// fault, and then nobody else may suffer. None if that cannot be.
+func (n *nemesis) victims(grave bool) []int {
+	free := n.rng.Perm(len(n.servers))
+	for _, e := range n.open() {
+		free = slices.DeleteFunc(free, func(i int) bool { return slices.Contains(e.victims, i) })
+	}
+	half := len(n.servers) / 2
+	if grave && len(free) == len(n.servers) {
+		return free[:half+1+n.rng.IntN(len(free)-half)]
+	}
+	room := (len(n.servers)-1)/2 - (len(n.servers) - len(free))
+	if grave || room < 1 {
+		return nil
+	}
+	return free[:1+n.rng.IntN(room)]
+}
+
+// watch looks for nodes that ended by themselves. Those that had no reason to are started again: one bug may hide another.
+func (n *nemesis) watch() error {
+	for _, s := range n.servers {
+		if !s.wanted || s.running() {
+			continue
+		}
+		s.wanted = false
+		if n.mayEnd(s) {
+			n.ends++
+			continue // it is started when the fault is over
+		}
+		n.ended = append(n.ended, fmt.Sprintf("%s ended by itself at %v: %v", s.name(), n.load.now().Round(time.Millisecond), s.err))
+		if err := s.start(0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (n *nemesis) mayEnd(s *server) bool {
+	return slices.ContainsFunc(n.open(), func(e *episode) bool { return e.mayEnd && slices.Contains(e.victims, s.index) })
+}
+
+// excuses reports whether clients of the node may have had to wait at some time between the moments.
+func (n *nemesis) excuses(server int, from, to time.Duration) bool {
+	return slices.ContainsFunc(n.episodes, func(e *episode) bool {
+		return e.silent && slices.Contains(e.victims, server) && e.began <= to && from <= e.end+calmAfter
+	})
+}
+
+// calm reports whether nothing was wrong between the moments, nor for a while before.
+func (n *nemesis) calm(from, to time.Duration) bool {
+	return !slices.ContainsFunc(n.episodes, func(e *episode) bool { return e.began <= to && from <= e.end+calmAfter })
+}
+
+func (e *episode) String() string {
+	return fmt.Sprintf("%s of %v from %v", e.name, e.victims, e.began.Round(time.Millisecond))
+}
