@@ -27,18 +27,21 @@ func concurrent(h *History, ix *index, report func(string, ...any)) {
 // lawful reports whether some write was entitled to replace the sibling of m.
 func (ix *index) lawful(h *History, m *Mint, x causal.Sibling) bool {
 	for _, by := range ix.byKey[m.Key] {
-		if by != m && by.replaces(x) && h.entitled(by, m, x) {
+		if by != m && by.mayReplace(x) && ix.entitled(h, by, m, x) {
 			return true
 		}
 	}
 	return false
 }
 
-func (h *History) entitled(by, m *Mint, x causal.Sibling) bool {
+// entitled: a new expiry keeps its value's stamp, so that who was shown the value was shown all its rewrites.
+func (ix *index) entitled(h *History, by, m *Mint, x causal.Sibling) bool {
 	op := h.op(by.Ops[0])
 	switch op.Verb {
 	case request.PutSeen, request.DeleteSeen:
-		return slices.ContainsFunc(m.Ops, func(id int) bool { return id == op.ID || slices.Contains(op.Knows, id) })
+		return slices.ContainsFunc(ix.byKey[m.Key], func(of *Mint) bool {
+			return (of == m || bears(of.Delta, x.Stamp)) && slices.ContainsFunc(of.Ops, func(id int) bool { return id == op.ID || slices.Contains(op.Knows, id) })
+		})
 	case request.Put:
 		return shares(by, m) || !by.Retry && (has(by.Base, x.Dot) || bears(by.Base, x.Stamp))
 	}

@@ -1,6 +1,9 @@
 package check
 
-import "github.com/holdfastdb/holdfast/request"
+import (
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/request"
+)
 
 // goneIsGone: what an acknowledged write overwrote or deleted is nowhere at the end, and no twin of it either.
 func goneIsGone(h *History, ix *index, report func(string, ...any)) {
@@ -12,7 +15,7 @@ func goneIsGone(h *History, ix *index, report func(string, ...any)) {
 				continue
 			}
 			for _, twin := range ix.twins(h, from) {
-				if by := ix.overwriter(h, twin); by != nil {
+				if by := ix.overwriter(h, twin, x.Stamp); by != nil {
 					report("%s: %q of operations %v was overwritten by operations %v, and is back on node %d", r.Key, x.Value, from.Ops, by.Ops, r.Node)
 				}
 			}
@@ -34,14 +37,14 @@ func (ix *index) twins(h *History, m *Mint) []*Mint {
 	return all
 }
 
-// overwriter returns an acknowledged write, not of the same operation, that overwrote a value of m and was kept.
-func (ix *index) overwriter(h *History, m *Mint) *Mint {
+// overwriter returns an acknowledged write, not of the same operation, that overwrote m's value of that stamp, and was kept.
+func (ix *index) overwriter(h *History, m *Mint, t causal.Stamp) *Mint {
 	for _, by := range ix.byKey[m.Key] {
 		if by.Lost || shares(by, m) || !h.done(by) {
 			continue
 		}
 		for _, x := range m.Delta.Siblings {
-			if by.overwrites(x) {
+			if x.Stamp == t && ix.mustReplace(h, by, x) && !bears(by.Delta, t) {
 				return by
 			}
 		}

@@ -99,6 +99,7 @@ type Violation struct {
 	Text      string
 }
 
+// String names the invariant and what breaks it.
 func (v Violation) String() string {
 	return fmt.Sprintf("invariant %d (%s): %s", v.Invariant, v.Name, v.Text)
 }
@@ -184,15 +185,19 @@ func has(s causal.State, d causal.Dot) bool {
 	return false
 }
 
-// overwrites reports whether the write replaces the sibling: it covers its dot, or remembers its stamp, and does not
-// carry the value on.
-func (m *Mint) overwrites(x causal.Sibling) bool {
-	return (m.Delta.Seen.Has(x.Dot) && !has(m.Delta, x.Dot) || m.Delta.Seen.HasStamp(x.Stamp)) && !bears(m.Delta, x.Stamp)
+// mayReplace reports whether the write replaces the sibling where they meet: it covers its dot, or remembers its stamp.
+func (m *Mint) mayReplace(x causal.Sibling) bool {
+	return m.Delta.Seen.Has(x.Dot) && !has(m.Delta, x.Dot) || m.Delta.Seen.HasStamp(x.Stamp)
 }
 
-// replaces is overwrites, or carrying the value on under a new dot.
-func (m *Mint) replaces(x causal.Sibling) bool {
-	return m.Delta.Seen.Has(x.Dot) && !has(m.Delta, x.Dot) || m.Delta.Seen.HasStamp(x.Stamp)
+// mustReplace reports whether it does so for ever. A new expiry keeps its value's stamp, and a stamp is forgotten once
+// its own operation is settled: of a rewrite only the dot counts.
+func (ix *index) mustReplace(h *History, m *Mint, x causal.Sibling) bool {
+	if m.Delta.Seen.Has(x.Dot) {
+		return !has(m.Delta, x.Dot)
+	}
+	from := ix.byDot[dotOf{m.Key, x.Dot}]
+	return m.Delta.Seen.HasStamp(x.Stamp) && from != nil && h.op(from.Ops[0]).Verb != request.Modify
 }
 
 func (h *History) op(id int) *Op { return h.Ops[id] }

@@ -21,7 +21,7 @@ func quorum(h *History, ix *index, report func(string, ...any)) {
 // missed says how the read is older than the write; "" if it is not.
 func (ix *index) missed(h *History, m *Mint, r *Read) string {
 	for _, x := range r.State.Siblings {
-		if m.replaces(x) {
+		if ix.mustReplace(h, m, x) {
 			return "shows a value overwritten by"
 		}
 	}

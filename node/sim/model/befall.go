@@ -50,8 +50,8 @@ func (w *world) disturb(s Step, a, b int) {
 		l.slow += 300 * milli
 		w.add(w.now+at(s.For), func() { l.slow = max(0, l.slow-300*milli) })
 	case "lossy":
-		l.loss = 40
-		w.add(w.now+at(s.For), func() { l.loss = w.script.Loss })
+		l.loss += 40
+		w.add(w.now+at(s.For), func() { l.loss -= 40 })
 	case "split":
 		back := s
 		back.Verb = "cut"

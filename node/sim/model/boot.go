@@ -70,8 +70,8 @@ func (n *node) extendClock() {
 
 // markClean is Store.markClean.
 func (n *node) markClean() {
-	b, last := n.boot.current, n.clock.Last()
-	n.store.commit(func(d *disk) { d.boot, d.spare, d.clean, d.stood = b, 0, true, last })
+	b, last, told := n.boot.current, n.clock.Last(), n.settlement.Save(nil)
+	n.store.commit(func(d *disk) { d.boot, d.spare, d.clean, d.stood, d.told = b, 0, true, last, told })
 	n.store.syncAll()
 }
 

@@ -71,7 +71,7 @@ func (w *world) operate(s Step, calm bool) {
 	n.run(life, func() { n.do(t, 0, take) })
 	w.add(op.Deadline, func() {
 		// The client gives up. A node that was stopped meanwhile cannot answer.
-		if open && (slept || n.life != life || n.slept > op.Begin) {
+		if open && (slept || n.paused || n.life != life || n.slept > op.Begin) {
 			open = false
 			op.End, op.Outcome = w.now, check.Maybe
 		}

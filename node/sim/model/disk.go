@@ -44,6 +44,7 @@ type disk struct {
 	stood  causal.Time
 	actors uint64      // end of the lease of the actor sequence
 	clock  causal.Time // end of the clock's lease
+	told   []byte      // what the settlement saved
 }
 
 func newDisk() *disk {

@@ -57,7 +57,7 @@ func (n *node) do(t *task, r int, answer func(request.Result)) {
 // here is batch.coordinateOrForward and batch.retryHere: what this node has no room for goes to the next.
 func (a *attempt) here(t *task) {
 	a.tried = append(a.tried, a.n.view.Self)
-	first := len(a.tried) == 1
+	first := len(a.tried) == 1 && a.task.Attempt == 0
 	a.n.coordinate(t, a.deadline, func(r request.Result) {
 		if first && full(r.Err) {
 			a.returned(t, r)
@@ -110,9 +110,9 @@ func (a *attempt) forward(to ring.NodeID) {
 	}, false)
 }
 
-// patience leaves time for another coordinator, if there is one left to ask.
+// patience leaves time for another coordinator, if there is one left to ask and the operation may be run again.
 func (a *attempt) patience() check.Moment {
-	if _, ok := a.next(); !ok {
+	if _, ok := a.next(); !ok || !a.task.Verb.Idempotent() {
 		return a.deadline
 	}
 	return min(a.deadline, a.n.now()+attemptPatience)
@@ -140,8 +140,9 @@ func (a *attempt) returned(sent *task, r request.Result) {
 	}
 	a.lost = a.lost || lost
 	to, ok := a.next()
+	over := !ok && (lost || broke(r.Err)) && a.deadline-a.n.now() > 2*againAfter
 	again := sent.again()
-	if !ok || a.answered || a.lost && !a.task.Verb.Idempotent() && !fault.On(fault.RetryModify) || lost && !a.retry(again) {
+	if !ok && !over || a.answered || a.lost && !a.task.Verb.Idempotent() && !fault.On(fault.RetryModify) || lost && !a.retry(again) {
 		a.answer(request.Result{Err: a.final(r.Err)})
 		return
 	}
@@ -150,11 +151,29 @@ func (a *attempt) returned(sent *task, r request.Result) {
 		again.Attempt++
 	}
 	a.task = again
-	if to != a.n.view.Self {
+	switch {
+	case over:
+		a.n.after(againAfter, func() { a.startOver(r.Err) })
+	case to == a.n.view.Self:
+		a.here(again)
+	default:
 		a.forward(to)
-		return
 	}
-	a.here(again)
+}
+
+// startOver is batch.startOver: all coordinators are tried once more.
+func (a *attempt) startOver(err error) {
+	a.tried = nil
+	to, ok := a.next()
+	switch {
+	case a.answered:
+	case !ok:
+		a.answer(request.Result{Err: a.final(err)})
+	case to == a.n.view.Self:
+		a.here(a.task)
+	default:
+		a.forward(to)
+	}
 }
 
 // retry says that twins may exist from here on.
@@ -257,18 +276,18 @@ func (n *node) round(key string, all []waiting) {
 			n.nextRound(key)
 			return
 		}
-		n.writeRound(key, turn, s)
+		n.writeRound(key, turn, s, deadline)
 	})
 }
 
-func (n *node) writeRound(key string, turn []waiting, read causal.State) {
+func (n *node) writeRound(key string, turn []waiting, read causal.State, deadline check.Moment) {
 	ops, tasks := make([]*request.Op, len(turn)), make([]*task, len(turn))
 	for i, w := range turn {
 		ops[i], tasks[i] = w.Op, w.task
 	}
 	m := coordinator.NewMinting(ops, n.wall().UnixMilli(), n.settled)
 	m.Over(read)
-	n.startWrite(n.view, tasks, m, read, false, func(out *written) {
+	n.startWrite(n.view, tasks, m, read, false, deadline, func(out *written) {
 		for i, w := range turn {
 			w.report(m.Answer(i, out.delta, out.acks, out.err))
 		}

@@ -15,6 +15,7 @@ const (
 	copyPatience    = 100 * milli
 	copyDeadline    = 2 * second
 	hedgeAfter      = 20 * milli
+	againAfter      = 50 * milli
 	attemptsMax     = 4
 )
 

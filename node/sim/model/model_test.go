@@ -2,6 +2,8 @@ package model
 
 import (
 	"fmt"
+	"os"
+	"strconv"
 	"testing"
 
 	"github.com/holdfastdb/holdfast/node/sim/check"
@@ -49,9 +51,17 @@ func BenchmarkSeed(b *testing.B) {
 	}
 }
 
+func seeds() int {
+	n, err := strconv.Atoi(os.Getenv("SEEDS"))
+	if err != nil {
+		return 300
+	}
+	return n
+}
+
 func TestSeeds(t *testing.T) {
 	found := map[string]int{}
-	for seed := range uint64(300) {
+	for seed := range uint64(seeds()) {
 		h, _ := Run(Generate(seed, nil))
 		for _, v := range check.All(h) {
 			found[v.Name]++

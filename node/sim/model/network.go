@@ -18,7 +18,7 @@ type link struct {
 // clock counts nanoseconds.
 func (w *world) delay() check.Moment {
 	d := 50*micro + check.Moment(w.rng.Int64N(int64(300*micro)))
-	if w.rng.IntN(50) == 0 {
+	if !w.calm && w.rng.IntN(50) == 0 {
 		d += check.Moment(w.rng.Int64N(int64(400 * milli)))
 	}
 	return d

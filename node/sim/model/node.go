@@ -83,6 +83,11 @@ func (n *node) start() {
 	n.paying = make([]bool, len(n.w.nodes))
 	n.startBoot()
 	n.settlement = coordinator.NewSettlement(n.boot.current.bits, n.clock)
+	if told := n.store.live.told; told != nil {
+		if err := n.settlement.Load(told); err != nil {
+			panic(err)
+		}
+	}
 	n.sees = make([]bool, len(n.w.nodes))
 	n.generation = make([]uint64, len(n.w.nodes)*partitions)
 	for id := range n.store.live.marks {
@@ -114,7 +119,7 @@ func (n *node) tick() {
 func (n *node) probe() {
 	changed := false
 	for _, o := range n.w.nodes {
-		up := o == n || n.w.open(n, o) && n.w.rng.IntN(200) > 0 // suspicion may be false
+		up := o == n || n.w.open(n, o) && (n.w.calm || n.w.rng.IntN(200) > 0) // suspicion may be false
 		changed = changed || n.sees[o.id] != up
 		n.sees[o.id] = up
 	}
@@ -129,7 +134,7 @@ func (n *node) refresh() { n.view = n.w.views.of(n.id, n.sees) }
 
 // ping tells the others what is settled.
 func (n *node) ping() {
-	notice := n.notice()
+	notice := n.spoil(n.settlement.Tell())
 	for _, o := range n.w.nodes {
 		if o != n && n.sees[o.id] {
 			n.w.send(n.id, o.id, func() { o.run(o.life, func() { o.settlement.Hear(notice) }) })
@@ -137,8 +142,10 @@ func (n *node) ping() {
 	}
 }
 
-func (n *node) notice() request.Notice {
-	notice := n.settlement.Notice()
+func (n *node) notice() request.Notice { return n.spoil(n.settlement.Notice()) }
+
+// spoil is where a planted fault lets operations under way count as settled.
+func (n *node) spoil(notice request.Notice) request.Notice {
 	if fault.On(fault.SettleUnderWay) {
 		notice.Low, notice.Retried = notice.Low+1<<40, nil
 	}

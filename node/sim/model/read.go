@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/coordinator"
 	"github.com/holdfastdb/holdfast/node/sim/check"
@@ -24,6 +26,8 @@ type reading struct {
 	own     bool
 	decided bool
 	asked   int
+	broken  []int // questions that failed on their way
+	again   bool  // they wait to be asked again
 }
 
 // startRead is Coordinator.startRead for one key. r is 0 for the keyspace's own.
@@ -80,9 +84,33 @@ func (r *reading) step() {
 	}
 	for r.get.Wanted() > 0 && r.ask() {
 	}
-	if r.get.Hopeless() {
+	if r.get.Hopeless() && !r.mayAskAgain() {
 		r.decide(&request.QuorumError{Op: "get", Need: quorumSize, Have: r.get.Have(), Cause: request.ErrNoQuorum})
 	}
+}
+
+// mayAskAgain is reading.mayAskAgain.
+func (r *reading) mayAskAgain() bool {
+	inReach := func(ask int) bool { return r.n.inReach(r.get.Asks()[ask].Node) }
+	if r.deadline-r.n.now() < 2*againAfter || !slices.ContainsFunc(r.broken, inReach) {
+		return false
+	}
+	if !r.again {
+		r.again = true
+		r.n.after(againAfter, r.askBroken)
+	}
+	return true
+}
+
+// askBroken is reading.askBroken.
+func (r *reading) askBroken() {
+	r.again = false
+	if r.decided || !r.get.Hopeless() {
+		return
+	}
+	r.broken = slices.DeleteFunc(r.broken, func(ask int) bool { return r.n.inReach(r.get.Asks()[ask].Node) })
+	r.get.AskAgain(r.n.inReach)
+	r.step()
 }
 
 func (r *reading) ask() bool {
@@ -119,6 +147,10 @@ func (r *reading) ask() bool {
 		switch {
 		case err != nil:
 			r.get.Fail(at)
+			if broke(err) {
+				r.get.Broken(at)
+				r.broken = append(r.broken, at)
+			}
 		case same:
 			r.get.Same(at)
 		default:

@@ -104,7 +104,11 @@ func survivors(stored, delta causal.State) causal.State {
 	if n == 0 {
 		return causal.State{}
 	}
-	return causal.State{Seen: stored.Seen, Siblings: stored.Siblings[:n:n]}
+	var seen causal.Context
+	for _, x := range stored.Siblings[:n] {
+		seen = seen.Add(x.Dot)
+	}
+	return causal.State{Seen: seen, Siblings: stored.Siblings[:n:n]}
 }
 
 func (w *writer) decide(el *write, cur row, kind uint64) (next row, ok bool, err error) {

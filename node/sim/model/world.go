@@ -26,8 +26,9 @@ type world struct {
 	history check.History
 	count   Counts
 	minted  map[mintedDot]*check.Mint
-	indexed int // mints that are in minted
-	crashed bool
+	indexed int  // mints that are in minted
+	crashed bool // memory was lost: hints that were due need not be kept
+	calm    bool // everything is healed
 }
 
 type mintedDot struct {
@@ -116,10 +117,11 @@ func Run(s *Script) (*check.History, Counts) {
 
 // healAll undoes every fault.
 func (w *world) healAll() {
+	w.calm = true
 	for i := range w.links {
 		for j := range w.links[i] {
 			l := &w.links[i][j]
-			l.slow, l.loss, l.cut = 0, 0, min(l.cut, 1)
+			l.slow, l.loss, l.cut = 0, 0, min(l.cut, 1) // what ends a fault later takes nothing off
 			w.heal(i, j)
 		}
 	}
@@ -180,12 +182,18 @@ func (w *world) replicas() (all []check.Replica) {
 	return all
 }
 
-// readAll reads every key at every node, from N replicas.
+// readAll reads every key at every node, from as many replicas as there are.
 func (w *world) readAll() {
+	alive := 0
+	for _, n := range w.nodes {
+		if !n.gone {
+			alive++
+		}
+	}
 	for _, n := range w.nodes {
 		for _, key := range w.keys {
 			if !n.gone {
-				n.startRead(key, copies, false, true, w.now+budget, func(causal.State, error) {})
+				n.startRead(key, min(copies, alive), false, true, w.now+budget, func(causal.State, error) {})
 			}
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/node/sim/check"
 	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
 )
 
 // task is one operation of a client, or one attempt at it.
@@ -41,6 +42,9 @@ type writing struct {
 	survivor causal.State
 	decided  bool
 	stored   bool
+	deadline check.Moment
+	broken   []int // legs that failed on their way
+	again    bool  // they wait to be sent again
 }
 
 // written is the outcome of one write.
@@ -58,8 +62,8 @@ func (w *world) place(v *coordinator.View, key string) (pl *coordinator.Place, q
 }
 
 // startWrite is Coordinator.startWrite for one key.
-func (n *node) startWrite(view *coordinator.View, tasks []*task, m *coordinator.Minting, read causal.State, retry bool, report func(*written)) {
-	w := &writing{n: n, view: view, tasks: tasks, m: m, read: read, report: report}
+func (n *node) startWrite(view *coordinator.View, tasks []*task, m *coordinator.Minting, read causal.State, retry bool, deadline check.Moment, report func(*written)) {
+	w := &writing{n: n, view: view, tasks: tasks, m: m, read: read, deadline: deadline, report: report}
 	key := tasks[0].key
 	pl, need := n.w.place(view, key)
 	var ok bool
@@ -79,6 +83,7 @@ func (n *node) startWrite(view *coordinator.View, tasks []*task, m *coordinator.
 	if n.broken {
 		n.w.count.ioErrors++
 		n.apply(&w.own)
+		w.remember(retry)
 		n.w.crash(n, crashIO)
 		return
 	}
@@ -155,6 +160,10 @@ func (w *writing) send(leg int) {
 	}, func(err error) {
 		if err != nil {
 			w.failed(leg)
+			if broke(err) {
+				w.put.Broken(leg)
+				w.broken = append(w.broken, leg)
+			}
 		} else {
 			w.survivor = causal.Sync(w.survivor, survivor)
 			w.acked(leg)
@@ -243,9 +252,48 @@ func (w *writing) settle() {
 	case w.decided:
 	case w.put.Enough():
 		w.decide(nil)
-	case w.put.Hopeless():
+	case w.put.Hopeless() && !w.maySendAgain():
 		w.decide(&request.QuorumError{Op: "put", Need: quorumSize, Have: w.put.Acks(), Cause: request.ErrMaybe})
 	}
+}
+
+// maySendAgain is writing.maySendAgain.
+func (w *writing) maySendAgain() bool {
+	n := w.n
+	inReach := func(leg int) bool {
+		l := w.put.Legs()[leg]
+		return l.State == coordinator.LegFailed && n.sees[n.w.index(l.Node)]
+	}
+	if w.deadline-n.now() < 2*againAfter || !slices.ContainsFunc(w.broken, inReach) {
+		return false
+	}
+	if !w.again {
+		w.again = true
+		n.after(againAfter, w.sendBroken)
+	}
+	return true
+}
+
+// sendBroken is writing.sendBroken.
+func (w *writing) sendBroken() {
+	w.again = false
+	if w.decided {
+		return
+	}
+	if w.put.Hopeless() {
+		for _, leg := range w.put.Resend(w.n.inReach) {
+			w.broken = slices.DeleteFunc(w.broken, func(i int) bool { return i == leg })
+			w.send(leg)
+		}
+	}
+	w.settle()
+}
+
+func (n *node) inReach(id ring.NodeID) bool { return n.sees[n.w.index(id)] }
+
+// broke is coordinator's: it failed on its way, so that the same may succeed in a moment.
+func broke(err error) bool {
+	return errors.Is(err, request.ErrUnreachable) || errors.Is(err, request.ErrLost) || errors.Is(err, request.ErrExpired) || errors.Is(err, request.ErrOverloaded)
 }
 
 func (w *writing) decide(err error) {
@@ -264,19 +312,19 @@ func (n *node) coordinate(t *task, deadline check.Moment, report func(request.Re
 		return
 	}
 	m := coordinator.NewMinting([]*request.Op{t.Op}, n.wall().UnixMilli(), n.settled)
-	n.startWrite(n.view, []*task{t}, m, causal.State{}, t.Attempt > 0, func(out *written) {
+	n.startWrite(n.view, []*task{t}, m, causal.State{}, t.Attempt > 0, deadline, func(out *written) {
 		if out.err == nil && t.Verb == request.Put && len(out.survivor.Siblings) > 0 {
-			n.foldIn(t, m, out, report)
+			n.foldIn(t, m, out, deadline, report)
 			return
 		}
 		report(m.Answer(0, out.delta, out.acks, out.err))
 	})
 }
 
-func (n *node) foldIn(t *task, m *coordinator.Minting, first *written, report func(request.Result)) {
+func (n *node) foldIn(t *task, m *coordinator.Minting, first *written, deadline check.Moment, report func(request.Result)) {
 	n.w.count.folds++
 	again := m.Fold(first.delta, first.survivor, n.wall().UnixMilli())
-	n.startWrite(n.view, []*task{t}, again, first.survivor, false, func(out *written) {
+	n.startWrite(n.view, []*task{t}, again, first.survivor, false, deadline, func(out *written) {
 		err := out.err
 		if err != nil {
 			err = &request.QuorumError{Op: "put", Need: 1, Have: out.acks, Cause: request.ErrMaybe}
