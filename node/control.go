@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -103,14 +104,14 @@ func (n *Node) serveBoot(from ring.NodeID, payload []byte) ([]byte, error) {
 	if len(payload) != 16 {
 		return nil, request.ErrInternal
 	}
-	fresh, err := n.store.ConfirmBoot(replica.BootID{Node: from, Bits: binary.BigEndian.Uint64(payload), Number: binary.BigEndian.Uint64(payload[8:])})
+	isFresh, err := n.store.ConfirmBoot(replica.BootID{Node: from, Bits: binary.BigEndian.Uint64(payload), Number: binary.BigEndian.Uint64(payload[8:])})
 	if err != nil {
 		return nil, err
 	}
-	if fresh {
-		return []byte{1}, nil
+	if isFresh {
+		return []byte{byte(fresh)}, nil
 	}
-	return []byte{0}, nil
+	return []byte{byte(stale)}, nil
 }
 
 // confirmBoot tells every other node of this boot, and takes the former boot's bits up again if all of them, at least
@@ -128,23 +129,33 @@ func (n *Node) confirmBoot(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		answers := collect(n, ctx, controlPatience, func(ctx context.Context, to ring.NodeID) (bool, error) {
+		answers := collect(n, ctx, controlPatience, func(ctx context.Context, to ring.NodeID) (confirmation, error) {
 			b, err := n.control(ctx, to, controlBoot, payload)
-			return err == nil && len(b) == 1 && b[0] == 1, nil
+			if err != nil || len(b) != 1 {
+				return unconfirmed, nil
+			}
+			return confirmation(b[0]), nil
 		})
-		if len(answers) > 0 {
+		if len(answers) > 0 && !slices.Contains(answers, unconfirmed) {
 			n.resumeBoot(clean, answers)
 			return
 		}
 	}
 }
 
-func (n *Node) resumeBoot(clean bool, fresh []bool) {
-	for _, f := range fresh {
-		if !f {
-			n.cfg.Logger.Warn("this boot could not be confirmed by every node: if the directory was restored or copied that is as it should be; writing under a new identity")
-			return
-		}
+// confirmation is a node's answer to controlBoot.
+type confirmation uint8
+
+const (
+	stale       confirmation = iota // it has seen this boot number before
+	fresh                           // it has not, and has noted it
+	unconfirmed                     // it did not answer: it is asked again
+)
+
+func (n *Node) resumeBoot(clean bool, answers []confirmation) {
+	if slices.Contains(answers, stale) {
+		n.cfg.Logger.Warn("another node has met a later start of this directory: it was restored or copied; writing under a new identity")
+		return
 	}
 	if !clean {
 		return
