@@ -50,7 +50,7 @@ func TestRowCacheStaysUnderItsCap(t *testing.T) {
 }
 
 // counting mints what the row holds plus one.
-type counting struct{ stamp uint64 }
+type counting struct{}
 
 func (c counting) Mint(cur causal.State, actor func() causal.Actor) (causal.State, bool) {
 	n := uint64(0)
