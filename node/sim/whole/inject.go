@@ -1,6 +1,8 @@
 package whole
 
 import (
+	"fmt"
+	"hash/fnv"
 	"slices"
 	"time"
 
@@ -40,7 +42,7 @@ func (w *world) acts(f Fault) (begin, end func()) {
 	case Slow:
 		from, to := w.link(f)
 		extra := time.Duration(f.Amount) * time.Millisecond
-		return func() { w.cluster.Net.Slow(from, to, extra) }, func() { w.cluster.Net.Slow(from, to, 0) }
+		return func() { w.cluster.Net.Slow(from, to, extra) }, func() { w.cluster.Net.Slow(from, to, w.delay(from, to)) }
 	case Clock:
 		return func() { m.SetClock(time.Duration(f.Amount) * time.Millisecond) }, func() { m.SetClock(0) }
 	case Full:
@@ -66,6 +68,27 @@ func (w *world) ends(f Fault, m *machine) (begin, end func()) {
 		return func() { m.copy = m.Disk.Kill() }, func() { m.replace(m.copy); m.start() }
 	}
 	panic("whole: unknown fault " + f.Kind)
+}
+
+// delay is what every message of a link takes at least, all through the run.
+func (w *world) delay(from, to string) time.Duration {
+	if w.script.Delay == 0 {
+		return 0
+	}
+	h := fnv.New64a()
+	fmt.Fprintln(h, w.script.Seed, from, to)
+	return time.Duration(h.Sum64() % uint64(w.script.Delay))
+}
+
+// slowAll gives every link between nodes its delay.
+func (w *world) slowAll() {
+	for _, from := range w.machines {
+		for _, to := range w.machines {
+			if from != to {
+				w.cluster.Net.Slow(from.IP, to.IP, w.delay(from.IP, to.IP))
+			}
+		}
+	}
 }
 
 // sides are the addresses of the nodes of a split, and of the others.

@@ -7,15 +7,16 @@ const (
 	lastsMin  = 15 * time.Second
 	lastsMax  = 35 * time.Second
 	faultsMin = 2
-	faultsMax = 7
+	faultsMax = 9
 	faultMin  = 200 * time.Millisecond
+	delayMax  = 40 * time.Millisecond
 	faultMax  = 12 * time.Second
-	clients   = 4
-	registers = 8 // keys of SET, PUTCTX and the like
+	clients   = 5
+	registers = 5 // keys of SET, PUTCTX and the like
 	counters  = 2 // keys of INCR
 	expireMin = 500 * time.Millisecond
 	expireMax = 20 * time.Second
-	askEvery  = 200 * time.Millisecond // between two commands of a client, on average
+	askEvery  = 150 * time.Millisecond // between two commands of a client, on average
 )
 
 // What the nodes promise.

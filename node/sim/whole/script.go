@@ -45,6 +45,7 @@ type Script struct {
 	Nodes  int
 	Sync   string
 	Lasts  time.Duration
+	Delay  time.Duration // at most, of messages between nodes; each link has its own
 	Faults []Fault
 }
 
@@ -54,6 +55,9 @@ func Generate(seed uint64, kinds []string) *Script {
 	s := &Script{Seed: seed, Nodes: 3 + rng.IntN(3), Sync: "os", Lasts: between(rng, lastsMin, lastsMax)}
 	if rng.IntN(4) == 0 {
 		s.Sync = "always"
+	}
+	if rng.IntN(4) > 0 { // slow enough for faults to meet requests under way
+		s.Delay = between(rng, 0, delayMax)
 	}
 	if len(kinds) == 0 {
 		kinds = Kinds()
@@ -110,7 +114,7 @@ func (f Fault) String() string {
 // String is the script as Parse reads it.
 func (s *Script) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d\nnodes %d\nsync %s\nlasts %v\n", s.Seed, s.Nodes, s.Sync, s.Lasts)
+	fmt.Fprintf(&b, "seed %d\nnodes %d\nsync %s\nlasts %v\ndelay %v\n", s.Seed, s.Nodes, s.Sync, s.Lasts, s.Delay)
 	for _, f := range s.Faults {
 		fmt.Fprintln(&b, f)
 	}
@@ -152,6 +156,8 @@ func (s *Script) line(words []string) (err error) {
 		s.Sync = words[1]
 	case "lasts":
 		s.Lasts, err = time.ParseDuration(words[1])
+	case "delay":
+		s.Delay, err = time.ParseDuration(words[1])
 	default:
 		return fmt.Errorf("unknown word %s", words[0])
 	}

@@ -16,6 +16,7 @@ var (
 	seed   = flag.Uint64("whole.seed", 1, "the first of them")
 	faults = flag.String("whole.faults", "", "the only faults to inject, by name, with commas; empty: all")
 	out    = flag.String("whole.out", "", "the folder that keeps what failed; empty: one that is removed")
+	shrink = flag.Bool("whole.shrink", true, "leave out of a script that fails what it does not need")
 	script = flag.String("whole.script", "", "a script for TestScript to play")
 )
 
@@ -63,7 +64,10 @@ func failed(t *testing.T, r *Result) {
 	if dir == "" {
 		dir = t.TempDir()
 	}
-	shortest := Shrink(r, func(s *Script) *Result { return Play(t, s) })
+	shortest := r
+	if *shrink {
+		shortest = Shrink(r, func(s *Script) *Result { return Play(t, s) })
+	}
 	where, err := shortest.Keep(dir)
 	if err != nil {
 		t.Error(err)

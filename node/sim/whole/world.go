@@ -92,6 +92,7 @@ func (w *world) run() {
 		return
 	}
 	w.rec.began = time.Now()
+	w.slowAll()
 	var asking sync.WaitGroup
 	until := time.Now().Add(w.script.Lasts)
 	for id := range clients {
