@@ -27,7 +27,7 @@ func sized[T any](short, long T) T {
 var bench = struct {
 	dir    string
 	spawns chan spawn
-}{dir: os.TempDir() + "/" + fmt.Sprintf("holdfast-e2e-%d", os.Getpid()), spawns: make(chan spawn)}
+}{dir: filepath.Join(os.TempDir(), fmt.Sprintf("holdfast-e2e-%d", os.Getpid())), spawns: make(chan spawn)}
 
 // spawn asks the spawning thread to start a process.
 type spawn struct {
@@ -40,6 +40,7 @@ func TestMain(m *testing.M) {
 	go spawnAll()
 	if err := build(); err != nil {
 		fmt.Fprintln(os.Stderr, "e2e:", err)
+		_ = os.RemoveAll(bench.dir)
 		os.Exit(1)
 	}
 	code := m.Run()
