@@ -14,7 +14,7 @@ type Minting struct {
 	ops     []*request.Op // one, or a round's
 	read    causal.State  // what the quorum read of a round showed, or what a survivor holds
 	fold    bool          // second write of a Put: remove read
-	first   causal.Dot    // of a fold: what the first write minted
+	first   causal.Dot    // of a fold: what the first write minted; zero: it found itself overwritten
 	now     int64         // Unix milliseconds
 	settled func(causal.Stamp) bool
 
@@ -35,11 +35,18 @@ func (m *Minting) Over(read causal.State) { m.read = read }
 // Fold returns the second write of a Put of which the first, delta, met siblings elsewhere that outstamp it: it removes
 // those, and nothing that was held beside them.
 func (m *Minting) Fold(delta, survivor causal.State, now int64) *Minting {
+	again := &Minting{ops: m.ops, fold: true, now: now, settled: m.settled}
+	for _, s := range delta.Siblings {
+		if s.Stamp == m.ops[0].Stamp {
+			again.first = s.Dot
+		}
+	}
 	over := causal.State{Siblings: survivor.Siblings}
 	for _, s := range survivor.Siblings {
 		over.Seen = over.Seen.Add(s.Dot)
 	}
-	return &Minting{ops: m.ops, read: over, fold: true, first: delta.Siblings[0].Dot, now: now, settled: m.settled}
+	again.read = over
+	return again
 }
 
 // Mint implements request.Minter.
@@ -124,7 +131,7 @@ func (m *Minting) put(op *request.Op, cur causal.State, actor func() causal.Acto
 		return m.overSurvivors(cur)
 	}
 	if twin, known := twinOf(op, cur); known {
-		return twin, len(twin.Siblings) > 0
+		return asHeld(twin, cur), true
 	}
 	var seen causal.Context
 	if op.Attempt == 0 {
@@ -137,10 +144,10 @@ func (m *Minting) put(op *request.Op, cur causal.State, actor func() causal.Acto
 // overSurvivors removes what outstamps the first write. It does not write the value again: who had read the first would
 // then overwrite it without covering the second. Where the first is gone by now, what overwrote it stands.
 func (m *Minting) overSurvivors(cur causal.State) (causal.State, bool) {
-	m.results[0].Seen = causal.Context{}.Add(m.first)
 	if !slices.ContainsFunc(cur.Siblings, func(s causal.Sibling) bool { return s.Dot == m.first }) {
 		return causal.State{}, false
 	}
+	m.results[0].Seen = causal.Context{}.Add(m.first)
 	return cur.Put(m.read.Context(m.settled), causal.Actor{}, nil, m.settled), true
 }
 
@@ -159,12 +166,21 @@ func twinOf(op *request.Op, cur causal.State) (delta causal.State, known bool) {
 	return causal.State{}, false
 }
 
+// asHeld returns what to send on of a twin: itself, or, where it was overwritten, all that is held here. Enough nodes must
+// know what overwrote it before the operation is acknowledged: this node may be the only one.
+func asHeld(twin, cur causal.State) causal.State {
+	if len(twin.Siblings) > 0 {
+		return twin
+	}
+	return cur
+}
+
 func (m *Minting) putSeen(op *request.Op, cur causal.State, actor func() causal.Actor) (causal.State, bool) {
 	m.tainted = 0
 	m.results[0] = request.Result{Wrote: true, Int: 1}
 	if twin, known := twinOf(op, cur); known {
 		m.results[0].Seen = op.Seen.Join(twin.Seen).AddStamp(op.Stamp)
-		return twin, len(twin.Siblings) > 0
+		return asHeld(twin, cur), true
 	}
 	v := causal.Version{Stamp: op.Stamp, ExpireAt: op.ExpireAt, Flags: op.Flags, Value: op.Value}
 	if op.Cond&request.KeepTTL != 0 {
@@ -212,6 +228,11 @@ func (m *Minting) round(cur causal.State, actor func() causal.Actor) (causal.Sta
 		}
 		versions = ch.versions
 		state = unminted(versions)
+	}
+	if !write && m.ops[0].Verb == request.Delete && base.Tombstone() {
+		// Deleted already, but perhaps only one node knows: a delete is acknowledged when enough do.
+		m.tainted = 0
+		return base, true
 	}
 	if !write {
 		return causal.State{}, false

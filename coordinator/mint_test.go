@@ -23,11 +23,27 @@ func TestAttemptThatArrivesAfterItsTwinWasOverwrittenWritesNothing(t *testing.T)
 	for _, verb := range []request.Verb{request.Put, request.PutSeen} {
 		for attempt := range uint8(2) {
 			op := &request.Op{Verb: verb, Stamp: stamp, Value: []byte("old"), Attempt: attempt}
-			after, _ := mintOnto(cur, &Minting{ops: []*request.Op{op}, settled: never})
+			m := &Minting{ops: []*request.Op{op}, settled: never}
+			if delta, ok := m.Mint(cur, nil); !ok || !delta.Covers(cur) {
+				t.Errorf("verb %d, attempt %d: acknowledged while this node alone knows what overwrote it", verb, attempt)
+			}
+			after, _ := mintOnto(cur, m)
 			if got := values(after); len(got) != 1 || got[0] != "new" {
 				t.Errorf("verb %d, attempt %d: %q, want the newer value alone", verb, attempt, got)
 			}
 		}
+	}
+}
+
+func TestDeleteOfWhatOneNodeKnowsToBeDeletedIsWritten(t *testing.T) {
+	old := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 2, Seq: 1}, []causal.Version{{Value: []byte("old")}}, nil)
+	gone := causal.State{Seen: old.Seen} // what one replica answered the quorum read
+	m := &Minting{ops: []*request.Op{{Verb: request.Delete}}, read: gone}
+	if after, minted := mintOnto(old, m); !minted || !after.Tombstone() || m.results[0].Int != 0 {
+		t.Fatalf("minted %v, %+v", minted, after)
+	}
+	if _, minted := mintOnto(causal.State{}, &Minting{ops: []*request.Op{{Verb: request.Delete}}}); minted {
+		t.Fatal("a key that was never met needs no tombstone")
 	}
 }
 
