@@ -133,7 +133,7 @@ func (c *client) do(command string, args ...any) answer {
 	if a.outcome == lost {
 		c.hangUp()
 	} else {
-		c.took = append(c.took, a.end-a.begin)
+		c.answers = append(c.answers, sample{a.begin, a.end - a.begin})
 	}
 	if (a.outcome != ok || a.end-a.begin > answerMax) && len(c.odd) < oddMax {
 		c.odd = append(c.odd, oddity{c.server.index, command, a.outcome, a.begin, a.end, fmt.Sprint(err)})

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,7 +72,7 @@ func (c *cluster) awaitQuiet(ctx context.Context, most time.Duration) error {
 	}
 }
 
-// saveLogs copies the nodes' logs out of the sandbox and shows their ends.
+// saveLogs copies the nodes' logs out of the sandbox.
 func (c *cluster) saveLogs(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -84,8 +85,18 @@ func (c *cluster) saveLogs(dir string) error {
 		if err := os.WriteFile(filepath.Join(dir, filepath.Base(s.log())), text, 0o644); err != nil {
 			return err
 		}
-		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
-		fmt.Printf("--- %s, its last lines (all are in %s)\n%s\n", s.name(), dir, strings.Join(lines[max(0, len(lines)-logTail):], "\n"))
 	}
 	return nil
+}
+
+// showLogs prints the ends of the nodes' logs.
+func (c *cluster) showLogs(w io.Writer) {
+	for _, s := range c.servers {
+		text, err := os.ReadFile(s.log())
+		if err != nil {
+			text = []byte(err.Error())
+		}
+		lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+		fmt.Fprintf(w, "--- the last lines of %s\n%s\n", s.name(), strings.Join(lines[max(0, len(lines)-logTail):], "\n"))
+	}
 }

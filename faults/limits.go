@@ -35,6 +35,7 @@ const (
 	settleMax   = 3 * time.Minute  // from the end of all faults until no hint is left
 	stableMax   = time.Minute      // from there until all copies are equal
 	pollEvery   = 200 * time.Millisecond
+	birthMax    = time.Second      // from a process's start until it listens to signals
 	drainMax    = 20 * time.Second // for a node to end on SIGTERM
 	logTail     = 30               // lines of each node's log that a failed run shows
 )

@@ -34,10 +34,13 @@ type record struct {
 	own, shared, versions map[string]*history.Key
 	counters              map[string]*history.Counter
 	outcomes              map[outcome]int
-	took                  []time.Duration // of every answer
-	acked                 int             // writes
+	answers               []sample
+	acked                 int // writes
 	odd                   []oddity
 }
+
+// sample is one answer in time.
+type sample struct{ begin, took time.Duration }
 
 // oddity is a command that did not succeed, or not soon.
 type oddity struct {
@@ -89,7 +92,7 @@ func (r *record) add(o record) {
 	for k, n := range o.outcomes {
 		r.outcomes[k] += n
 	}
-	r.took, r.acked, r.odd = append(r.took, o.took...), r.acked+o.acked, append(r.odd, o.odd...)
+	r.answers, r.acked, r.odd = append(r.answers, o.answers...), r.acked+o.acked, append(r.odd, o.odd...)
 }
 
 func join(all, some map[string]*history.Key) {

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -84,27 +83,43 @@ func (o *options) check(arguments int) error {
 	return err
 }
 
-// run founds a cluster, breaks it for a while, heals it, and judges.
+// run founds a cluster, breaks it for a while, heals it, and judges. The summary is the last line, whatever happened.
 func run(ctx context.Context, o options) error {
 	began := time.Now()
 	c, err := found(ctx, o)
-	if err != nil {
-		return cmp.Or(errors.Join(err, c.saveLogs(o.logs)), err)
+	var v *verdict
+	if err == nil {
+		fmt.Printf("seed %d: %d nodes, %d connections, %v; ready after %v\n", o.seed, o.nodes, o.clients, o.duration, time.Since(began).Round(time.Millisecond))
+		v, err = c.trial(ctx, o)
 	}
-	fmt.Printf("seed %d: %d nodes, %d connections, %v; ready after %v\n", o.seed, o.nodes, o.clients, o.duration, time.Since(began).Round(time.Millisecond))
-	l := c.load(o)
-	n := newNemesis(c, l, o)
-	err = n.rage(ctx, o.duration)
-	done := l.stop()
-	if err != nil {
-		return errors.Join(err, c.saveLogs(o.logs))
+	err = errors.Join(err, c.saveLogs(o.logs))
+	if err != nil || len(v.violations) > 0 {
+		c.showLogs(os.Stdout)
 	}
-	final, err := c.settle(ctx, done, l)
-	v := judge(done, final, n, c)
-	v.broken(err)
+	if err != nil {
+		return fmt.Errorf("seed %d: %w", o.seed, err)
+	}
 	v.print(os.Stdout, o, time.Since(began))
 	if len(v.violations) > 0 {
-		return errors.Join(fmt.Errorf("%d violations", len(v.violations)), c.saveLogs(o.logs))
+		return fmt.Errorf("%d violations; the logs are in %s", len(v.violations), o.logs)
 	}
 	return nil
+}
+
+// trial breaks the cluster under load, heals it, and judges.
+func (c *cluster) trial(ctx context.Context, o options) (*verdict, error) {
+	l := c.load(o)
+	n := newNemesis(c, l, o)
+	err := n.rage(ctx, o.duration)
+	done := l.stop()
+	if err != nil {
+		return nil, err
+	}
+	f, err := c.settle(ctx, done, l)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	v := judge(done, f, n, c)
+	v.broken(err)
+	return v, nil
 }

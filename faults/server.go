@@ -34,6 +34,7 @@ type server struct {
 	done   chan struct{} // closed when the process has ended
 	err    error         // of its end; read after done
 	wanted bool          // to run: an end is the node's own doing
+	since  time.Time     // of its start
 }
 
 func (s *server) name() string   { return netOf(s.index) }
@@ -68,7 +69,7 @@ func (s *server) start(clock time.Duration) error {
 		return err
 	}
 	done := make(chan struct{})
-	s.cmd, s.done, s.wanted = cmd, done, true
+	s.cmd, s.done, s.wanted, s.since = cmd, done, true, time.Now()
 	go func() { // ends with the process
 		s.err = cmd.Wait()
 		close(done)
@@ -112,10 +113,16 @@ func (s *server) terminate() error {
 	case <-time.After(drainMax):
 		return errors.Join(fmt.Errorf("%s still runs %v after SIGTERM", s.name(), drainMax), s.kill())
 	}
-	if s.err != nil {
-		return fmt.Errorf("%s on SIGTERM: %w", s.name(), s.err)
+	if s.err == nil || s.unborn() {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s on SIGTERM: %w", s.name(), s.err)
+}
+
+// unborn reports whether SIGTERM met the process before it listened to signals: then the kernel ended it.
+func (s *server) unborn() bool {
+	status, ok := s.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	return ok && status.Signal() == syscall.SIGTERM && time.Since(s.since) < birthMax
 }
 
 // restart ends the process in order and starts it again.

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -150,8 +151,12 @@ func (v *verdict) counters() {
 
 // answers checks that answers came in time and were of a kind that may be, and that nothing failed while nothing was wrong.
 func (v *verdict) answers() {
-	v.checked[checkAnswers] = len(v.done.took) + v.done.outcomes[lost]
-	v.checked[checkCalm] = v.checked[checkAnswers]
+	v.checked[checkAnswers] = len(v.done.answers) + v.done.outcomes[lost]
+	for _, a := range v.done.answers {
+		if v.nemesis.calm(a.begin, a.begin+a.took) {
+			v.checked[checkCalm]++
+		}
+	}
 	for _, o := range v.done.odd {
 		excused := v.nemesis.excuses(o.server, o.begin, o.end)
 		switch {
@@ -177,7 +182,7 @@ func (v *verdict) print(w io.Writer, o options, took time.Duration) {
 		parts = append(parts, fmt.Sprintf("%s %d", k, v.done.outcomes[k]))
 	}
 	fmt.Fprintf(w, "operations: %d: %s\n", total, strings.Join(parts, ", "))
-	fmt.Fprintf(w, "latency: %s\n", latencies(v.done.took))
+	fmt.Fprintf(w, "latency: %s\n", latencies(v.done.answers))
 	fmt.Fprintf(w, "at the end: no hints after %v; %d of %d keys differed then, none after %v more; %d increments by two coordinators at once\n",
 		v.final.hintsTook.Round(time.Millisecond), v.final.first, len(v.done.keys()), v.final.stableIn.Round(time.Millisecond), v.forks)
 	count := map[string]int{}
@@ -209,12 +214,13 @@ func (v *verdict) faults() string {
 	return strings.Join(parts, ", ")
 }
 
-// latencies sorts, slowest first, and says how the answers are spread.
-func latencies(took []time.Duration) string {
-	slices.Sort(took)
-	n := len(took)
+// latencies sorts, quickest first, and says how the answers are spread.
+func latencies(answers []sample) string {
+	slices.SortFunc(answers, func(a, b sample) int { return cmp.Compare(a.took, b.took) })
+	n := len(answers)
 	if n == 0 {
 		return "none"
 	}
-	return fmt.Sprintf("p50 %v, p99 %v, max %v", took[n/2].Round(10*time.Microsecond), took[n-1-n/100].Round(10*time.Microsecond), took[n-1].Round(time.Millisecond))
+	return fmt.Sprintf("p50 %v, p99 %v, max %v", answers[n/2].took.Round(10*time.Microsecond), answers[n-1-n/100].took.Round(10*time.Microsecond),
+		answers[n-1].took.Round(time.Millisecond))
 }
