@@ -27,8 +27,8 @@ func truthful(h *History, _ *index, report func(string, ...any)) {
 			if op.Verb == request.Modify && stored[id] == 2 {
 				report("operation %d on %s is not idempotent, and was written twice", id, op.Key)
 			}
-			if m.At > op.Deadline+grace {
-				report("operation %d on %s was executed %d ms after its deadline", id, op.Key, (m.At-op.Deadline)/1e6)
+			if until := max(op.Deadline, op.Until); m.At > until+grace {
+				report("operation %d on %s was executed %d ms after its deadline", id, op.Key, (m.At-until)/1e6)
 			}
 		}
 	}

@@ -35,6 +35,7 @@ type Op struct {
 	Begin    Moment
 	End      Moment // of the answer
 	Deadline Moment // the answer is due
+	Until    Moment // the node that its client asked works on it so long; 0: as Deadline
 	Outcome  Outcome
 	Err      string
 	Knows    []int // operations whose values its context showed (PutSeen, DeleteSeen)
@@ -163,6 +164,20 @@ func newIndex(h *History) *index {
 		}
 	}
 	return ix
+}
+
+// Holds reports whether the state has met the write: its values are there or overwritten, and what it overwrote is gone.
+// Stamps do not count: each replica forgets them in its own time.
+func Holds(s, delta causal.State) bool {
+	if !s.Seen.Covers(delta.Seen) {
+		return false
+	}
+	for _, x := range s.Siblings {
+		if delta.Seen.Has(x.Dot) && !has(delta, x.Dot) {
+			return false
+		}
+	}
+	return true
 }
 
 // bears reports whether the state has a sibling with the stamp.

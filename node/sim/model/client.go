@@ -68,7 +68,10 @@ func (w *world) operate(s Step, calm bool) {
 			w.remember(c, op, s, given, r)
 		}
 	}
-	n.run(life, func() { n.do(t, 0, take) })
+	n.run(life, func() {
+		op.Until = w.now + budget // a paused node begins when it wakes
+		n.do(t, 0, take)
+	})
 	w.add(op.Deadline, func() {
 		// The client gives up. A node that was stopped meanwhile cannot answer.
 		if open && (slept || n.paused || n.life != life || n.slept > op.Begin) {

@@ -38,12 +38,19 @@ type mintedDot struct {
 
 // Counts counts what a run went through.
 type Counts struct {
-	Operations                                                  int
-	Faults                                                      map[string]int
-	lost, doubled, stale, forwards, retries, folds, repairs     int
-	ioErrors                                                    int
-	Lost, Doubled, Stale, Forwards, Retries, Folds, ReadRepairs int
-	Virtual                                                     time.Duration
+	Operations int            // of clients
+	Faults     map[string]int // by kind; those of messages are "lost", "doubled" and "stale"
+	Virtual    time.Duration
+
+	lost, doubled, stale, forwards, retries, folds, repairs, ioErrors int
+}
+
+// Add adds what another run went through.
+func (c *Counts) Add(o Counts) {
+	c.Operations, c.Virtual = c.Operations+o.Operations, c.Virtual+o.Virtual
+	for kind, n := range o.Faults {
+		c.Faults[kind] += n
+	}
 }
 
 const epoch = 1_700_000_000_000 // Unix milliseconds when every run begins
@@ -112,6 +119,7 @@ func Run(s *Script) (*check.History, Counts) {
 	w.history.Final, w.history.Hints = w.replicas(), w.hints()
 	w.history.Wall = w.trueTime().UnixMilli()
 	w.count.Operations, w.count.Virtual = len(w.history.Ops), time.Duration(w.now)
+	w.count.Faults["lost"], w.count.Faults["doubled"], w.count.Faults["stale"] = w.count.lost, w.count.doubled, w.count.stale
 	return &w.history, w.count
 }
 
@@ -232,7 +240,7 @@ func (w *world) lose(n *node, left *disk) {
 	before, nodes := n.store.live, len(w.nodes)
 	n.store = newStorage(left)
 	for _, m := range w.history.Mints {
-		if !before.held(m.Key, nodes).Covers(m.Delta) || left.held(m.Key, nodes).Covers(m.Delta) {
+		if !check.Holds(before.held(m.Key, nodes), m.Delta) || check.Holds(left.held(m.Key, nodes), m.Delta) {
 			continue
 		}
 		m.Dented = true
@@ -243,7 +251,7 @@ func (w *world) lose(n *node, left *disk) {
 // holders counts the disks that hold a write, or know that it is overwritten.
 func (w *world) holders(m *check.Mint) (count int) {
 	for _, n := range w.nodes {
-		if n.store.live.held(m.Key, len(w.nodes)).Covers(m.Delta) {
+		if check.Holds(n.store.live.held(m.Key, len(w.nodes)), m.Delta) {
 			count++
 		}
 	}
