@@ -104,6 +104,10 @@ func (c *client) draw() command {
 	if c.rng.IntN(6) == 0 {
 		q.expire = expireMin.Milliseconds() + c.rng.Int64N((expireMax - expireMin).Milliseconds())
 	}
+	if c.rng.IntN(4) == 0 { // once, and never again: no later request mends what the first one missed
+		q.key, q.with = fmt.Sprintf("u%d", c.rng.IntN(1_000_000)), "blind"
+		return c.named(q, []string{"SET", "PUTCTX"}[c.rng.IntN(2)])
+	}
 	names := []string{"GET", "GETV", "GETV", "SET", "SET", "DEL", "SETNX", "EXPIRE", "PUTCTX", "PUTCTX", "PUTCTX", "DELCTX", "INCR", "INCR"}
 	return c.named(q, names[c.rng.IntN(len(names))])
 }

@@ -1,6 +1,7 @@
 package whole
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -10,7 +11,7 @@ import (
 // replicas returns what the primaries hold of every key.
 func (w *world) replicas() (all []check.Replica) {
 	for _, m := range w.machines {
-		for _, key := range keys() {
+		for _, key := range w.rec.keys() {
 			state, primary, err := m.Node.Copy([]byte(key))
 			if err != nil {
 				w.wrong("node %d cannot read its copy of %s: %v", m.index+1, key, err)
@@ -28,8 +29,8 @@ func (w *world) finish() *check.History {
 	h := w.rec.history(w.script.Nodes == copies && !w.script.has(Delete))
 	h.Wall = time.Now().UnixMilli()
 	h.Final, h.Hints = w.final, w.left
-	if !w.script.has(Kill, Power, Broken, Restore, Delete) {
-		h.Quiet = w.quiet // no hint was lost from memory or disk
+	if !slices.ContainsFunc(w.script.Faults, func(f Fault) bool { return !slices.Contains(gentle(), f.Kind) }) {
+		h.Quiet = w.quiet
 	}
 	for _, skewed := range w.skewed {
 		h.Lawless = h.Lawless || skewed

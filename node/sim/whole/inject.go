@@ -145,19 +145,20 @@ func (w *world) probe() {
 	}
 }
 
-// readAll reads every key at every node, from all replicas that live.
+// readAll reads every key at some node, from all primaries that live.
 func (w *world) readAll() {
-	r := copies
-	if w.script.has(Delete) {
-		r--
+	all, live := w.rec.keys(), map[string]int{}
+	for _, r := range w.replicas() {
+		live[r.Key]++
 	}
-	for _, m := range w.machines {
+	for at, m := range w.machines {
 		conn, err := m.Dial(m.IP)
 		if err != nil {
 			w.wrong("node %d is not reached: %v", m.index+1, err)
 			continue
 		}
-		for _, key := range keys() {
+		for i := at; i < len(all); i += len(w.machines) {
+			key, r := all[i], live[all[i]]
 			if err, failed := conn.Do("GETV", key, "R", r).(error); failed {
 				w.wrong("GETV %s R %d at node %d in calm: %v", key, r, m.index+1, err)
 			}

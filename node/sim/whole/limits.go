@@ -37,7 +37,7 @@ const (
 	calmAfter = 5 * time.Second // until the last requests of bad times have ended
 	sweepMax  = 5 * time.Second // until what expired is removed, after the drift
 	pollEvery = 100 * time.Millisecond
-	brokenMax = 5 * time.Second // until a node whose disk failed has taken itself out of service
+	brokenMax = 2 * time.Second // until a node whose disk failed has taken itself out of service
 	stopMax   = 10 * time.Second
 	triesMax  = 3 // of one script, while shrinking
 )

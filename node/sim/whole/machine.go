@@ -2,7 +2,6 @@ package whole
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
@@ -50,7 +49,7 @@ func (m *machine) holds() map[string]causal.State {
 		return m.kept
 	}
 	held := make(map[string]causal.State)
-	for _, key := range keys() {
+	for _, key := range m.w.rec.keys() {
 		if state, primary, err := m.Node.Copy([]byte(key)); err == nil && (primary || !m.w.script.has(Delete)) {
 			held[key] = state
 		}
@@ -118,17 +117,6 @@ func (m *machine) fail() {
 	m.kept = nil // what it holds cannot be asked any more
 	m.turns.Add(1)
 	m.Kill()
-}
-
-// keys returns every key of the workload.
-func keys() (all []string) {
-	for i := range registers {
-		all = append(all, fmt.Sprintf("k%d", i))
-	}
-	for i := range counters {
-		all = append(all, fmt.Sprintf("c%d", i))
-	}
-	return append(all, probeKey)
 }
 
 const probeKey = "probe"

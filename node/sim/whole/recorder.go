@@ -1,6 +1,7 @@
 package whole
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -90,6 +91,17 @@ func (r *recorder) forget(a *asked) {
 	if a.Outcome != check.Unanswered && r.mu.waiting[a.kind] == a && a.reply != lost {
 		delete(r.mu.waiting, a.kind)
 	}
+}
+
+// keys returns every key that was asked for, in order.
+func (r *recorder) keys() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := make(map[string]bool)
+	for _, a := range r.mu.asked {
+		known[a.Key] = true
+	}
+	return slices.Sorted(maps.Keys(known))
 }
 
 // eyes is the witness of one life of a node.
