@@ -1,5 +1,3 @@
-//go:build linux
-
 // Command faults starts a cluster of real server processes, each in a network namespace of its own with a small disk of its
 // own, breaks them and what is between them by a seeded schedule while clients read and write, and checks at the end what the
 // clients did and saw.

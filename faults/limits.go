@@ -7,6 +7,7 @@ import "time"
 // Caps of a run.
 const (
 	NodesMin, NodesMax = 3, 9
+	SizesMax           = 8
 	DurationMax        = 2 * time.Hour // of the faults
 	ClientsMax         = 200
 	ViolationsMax      = 20 // that are told in words
@@ -15,6 +16,7 @@ const (
 const (
 	memoryMax = 32 << 20  // bytes of a node's caches
 	diskBytes = 192 << 20 // of a node's disk; it keeps 64 MiB of that for deletes and handoff
+	runBytes  = 1 << 30   // of the nodes' logs
 	nearlyMax = 40 << 20  // bytes left by a ballast that fills the disk only nearly
 
 	chaosPart  = 28 * time.Second // faults come and go

@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -19,7 +21,8 @@ type options struct {
 	logs     string // where a failed run leaves its logs
 	duration time.Duration
 	seed     uint64
-	nodes    int
+	sizes    []int // of the clusters that share the duration, one after the other
+	nodes    int   // of the one in this sandbox
 	clients  int
 	pace     time.Duration
 	only     string
@@ -37,7 +40,7 @@ func main() {
 	if o.inside {
 		err = run(ctx, o)
 	} else {
-		err = outside(ctx)
+		err = outside(ctx, o)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "faults:", err)
@@ -52,7 +55,7 @@ func parse(args []string) (options, error) {
 	fs.StringVar(&o.logs, "logs", "bin/faults/logs", "where a failed run leaves the nodes' logs")
 	fs.DurationVar(&o.duration, "duration", 5*time.Minute, "how long faults come and go")
 	fs.Uint64Var(&o.seed, "seed", 0, "of the schedule and the clients; 0: a new one")
-	fs.IntVar(&o.nodes, "nodes", 5, "how many servers")
+	sizes := fs.String("nodes", "3,5", "sizes of the clusters, which share the duration")
 	fs.IntVar(&o.clients, "clients", 25, "how many connections, spread over the servers")
 	fs.DurationVar(&o.pace, "pace", 40*time.Millisecond, "from one command of a connection to its next")
 	fs.StringVar(&o.only, "faults", "", "kinds of faults, separated by commas; none: all")
@@ -63,6 +66,14 @@ func parse(args []string) (options, error) {
 	if o.seed == 0 {
 		o.seed = uint64(time.Now().UnixNano())
 	}
+	for size := range strings.SplitSeq(*sizes, ",") {
+		n, err := strconv.Atoi(size)
+		if err != nil || n < NodesMin || n > NodesMax {
+			return o, fmt.Errorf("-nodes %s: want %d to %d, separated by commas", *sizes, NodesMin, NodesMax)
+		}
+		o.sizes = append(o.sizes, n)
+	}
+	o.nodes = o.sizes[0]
 	return o, o.check(fs.NArg())
 }
 
@@ -70,8 +81,8 @@ func (o *options) check(arguments int) error {
 	switch {
 	case arguments > 0:
 		return errors.New("it takes no arguments, only flags")
-	case o.nodes < NodesMin || o.nodes > NodesMax:
-		return fmt.Errorf("-nodes %d: want %d to %d", o.nodes, NodesMin, NodesMax)
+	case len(o.sizes) > SizesMax:
+		return fmt.Errorf("-nodes: %d clusters, want %d at most", len(o.sizes), SizesMax)
 	case o.clients < 1 || o.clients > ClientsMax:
 		return fmt.Errorf("-clients %d: want 1 to %d", o.clients, ClientsMax)
 	case o.duration <= 0 || o.duration > DurationMax:

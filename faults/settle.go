@@ -80,33 +80,38 @@ func seqOf[V any](all ...func(yield func(V) bool)) func(yield func(V) bool) {
 	}
 }
 
-// awaitEqual reads every key with all its copies, which repairs those that are behind, until each primary's own copy is the
-// same. The first look comes before anything was repaired by it.
+// awaitEqual returns when each primary's own copy of every key is the same. What differs is read with all copies, which repairs
+// those that are behind. The first look comes before any of that.
 func (c *cluster) awaitEqual(ctx context.Context, f *final, keys []string) error {
 	ctx, cancel := context.WithTimeout(ctx, stableMax)
 	defer cancel()
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
 	for round := 0; ; round++ {
 		unequal, err := c.unequal(keys)
-		if err != nil {
-			return err
-		}
-		if f.unequal = unequal; round == 0 {
+		if round == 0 {
 			f.first = len(unequal)
 		}
-		if len(unequal) == 0 {
+		if f.unequal = unequal; err == nil && len(unequal) == 0 {
 			return nil
 		}
-		for _, s := range c.servers {
-			if _, err := fetch(s, copies, "GETV", keysOnly(unequal)); err != nil {
-				return err
-			}
-		}
+		err = errors.Join(err, c.repair(unequal))
 		select {
-		case <-time.After(pollEvery):
+		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%d keys differ between their copies after %v", len(unequal), stableMax)
+			return errors.Join(fmt.Errorf("%d keys differ between their copies after %v", len(unequal), stableMax), err)
 		}
 	}
+}
+
+// repair reads the keys with all copies through every node.
+func (c *cluster) repair(unequal []string) error {
+	var errs []error
+	for _, s := range c.servers {
+		_, err := fetch(s, copies, "GETV", keysOnly(unequal))
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 // keysOnly takes what unequal adds to the keys away.
