@@ -61,6 +61,7 @@ func TestBothSidesOfACutAreWrittenAndBothValuesStay(t *testing.T) {
 		must(t, one[0], "PUTCTX", "both", "", "left")
 		must(t, other[0], "PUTCTX", "both", "", "right")
 		must(t, one[1], "SET", "set", "older")
+		time.Sleep(10 * time.Millisecond) // within one millisecond of two clocks neither is newer
 		must(t, other[1], "SET", "set", "newer")
 		c.Join(one, other)
 		c.AwaitReady(c.Machines...)

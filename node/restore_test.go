@@ -17,7 +17,7 @@ import (
 	"github.com/holdfastdb/holdfast/replica/replicatest"
 )
 
-var powerCuts = flag.Int("powercuts", 10, "how many seeds TestPowerCut runs")
+var powerCuts = flag.Int("powercuts", 10, "how many seeds TestPowerCut runs; with -short a quarter")
 
 // ledger is what was acknowledged: values put blindly, so that each has to stay for ever, and every dot seen with its value.
 type ledger struct {
@@ -176,7 +176,7 @@ func TestNodeWithAnEmptyDirectoryForwardsAndNothingIsLost(t *testing.T) {
 }
 
 func TestPowerCut(t *testing.T) {
-	for seed := range *powerCuts {
+	for seed := range cuts() {
 		for _, level := range []string{"os", "always"} {
 			t.Run(fmt.Sprint(level, "/", seed), func(t *testing.T) { powerCut(t, uint64(seed), level) })
 		}
@@ -212,4 +212,12 @@ func powerCut(t *testing.T, seed uint64, level string) {
 		l.collect(c.Machines...)
 		t.Log(l)
 	})
+}
+
+// cuts is how many seeds TestPowerCut runs.
+func cuts() int {
+	if testing.Short() {
+		return (*powerCuts + 3) / 4
+	}
+	return *powerCuts
 }
