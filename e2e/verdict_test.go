@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+	"github.com/holdfastdb/holdfast/faults/history"
 )
 
 // violationsMax is how many violations a failed test tells.
@@ -72,12 +73,12 @@ func (r *record) verify(t *testing.T, l *workload, copies int, nodes ...*member)
 	}
 	reads, writes := 0, 0
 	for key, h := range r.registers {
-		violations = append(violations, checkRegister(key, *h)...)
-		reads, writes = reads+len(h.reads), writes+len(h.writes)
+		violations = append(violations, textsOf(history.Register(key, *h))...)
+		reads, writes = reads+len(h.Reads), writes+len(h.Writes)
 	}
 	for key, h := range r.versions {
-		violations = append(violations, checkVersions(key, *h)...)
-		reads, writes = reads+len(h.reads), writes+len(h.writes)
+		violations = append(violations, textsOf(history.Versions(key, *h))...)
+		reads, writes = reads+len(h.Reads), writes+len(h.Writes)
 	}
 	t.Logf("checked %d writes and %d reads of %d keys, %d counters, %d appended keys: %d violations", writes, reads,
 		len(r.registers)+len(r.versions), len(r.counters), len(r.appends), len(violations))
@@ -86,17 +87,25 @@ func (r *record) verify(t *testing.T, l *workload, copies int, nodes ...*member)
 	}
 }
 
+// textsOf returns what the violations say.
+func textsOf(violations []history.Violation) (texts []string) {
+	for _, v := range violations {
+		texts = append(texts, v.Text)
+	}
+	return texts
+}
+
 // readAll reads every key once from one node, adds the reads to the histories, and checks counters and appended keys.
 func (r *record) readAll(t *testing.T, l *workload, copies int, m *member) (violations []string) {
 	t.Helper()
 	conn := m.client(t)
 	must(t, conn, "HOLDFAST", "QUORUM", "R", copies)
 	for key, reply := range fetch(t, conn, "GET", keysOf(r.registers)) {
-		r.registers[key].reads = append(r.registers[key].reads, read{valuesOf(reply), l.now(), l.now(), m.name})
+		saw(r.registers[key], valuesOf(reply), l.now(), l.now(), m.name)
 	}
 	for key, reply := range fetch(t, conn, "GETV", keysOf(r.versions)) {
 		_, values := contextOf(reply)
-		r.versions[key].reads = append(r.versions[key].reads, read{values, l.now(), l.now(), m.name})
+		saw(r.versions[key], values, l.now(), l.now(), m.name)
 	}
 	for key, reply := range fetch(t, conn, "GET", keysOf(r.counters)) {
 		c := r.counters[key]

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+	"github.com/holdfastdb/holdfast/faults/history"
 )
 
 // Sizes of the workload's key sets. Few keys make conflicts.
@@ -51,7 +52,7 @@ type worker struct {
 
 // record is what one worker, or all together, did and saw.
 type record struct {
-	registers, versions map[string]*history
+	registers, versions map[string]*history.Key
 	counters            map[string]*tally
 	appends             map[string]*pieces
 	samples             []sample
@@ -72,7 +73,7 @@ type sample struct {
 }
 
 func newRecord() record {
-	return record{registers: map[string]*history{}, versions: map[string]*history{}, counters: map[string]*tally{}, appends: map[string]*pieces{}}
+	return record{registers: map[string]*history.Key{}, versions: map[string]*history.Key{}, counters: map[string]*tally{}, appends: map[string]*pieces{}}
 }
 
 // load starts connections, spread over the servers.
@@ -120,10 +121,10 @@ func (l *workload) join() record {
 
 func (r *record) add(o record) {
 	for key, h := range o.registers {
-		at(r.registers, key).add(*h)
+		at(r.registers, key).Add(*h)
 	}
 	for key, h := range o.versions {
-		at(r.versions, key).add(*h)
+		at(r.versions, key).Add(*h)
 	}
 	for key, c := range o.counters {
 		at(r.counters, key).acked += c.acked
@@ -135,10 +136,6 @@ func (r *record) add(o record) {
 	r.samples = append(r.samples, o.samples...)
 	r.unsure, r.failed = r.unsure+o.unsure, r.failed+o.failed
 	r.failures = append(r.failures, o.failures...)
-}
-
-func (h *history) add(o history) {
-	h.writes, h.reads = append(h.writes, o.writes...), append(h.reads, o.reads...)
 }
 
 // at returns the entry of a key, a new one if need be.
@@ -213,7 +210,7 @@ func (w *worker) do(command string, args ...any) (reply any, begin, end time.Dur
 		w.samples = append(w.samples, sample{command, begin, end - begin})
 	}
 	if err != nil {
-		end = never
+		end = history.Never
 	}
 	return reply, begin, end, err
 }
@@ -251,10 +248,15 @@ func (w *worker) judge(command string, at time.Duration, err error) error {
 	return errRefused
 }
 
+// saw records a read of a key.
+func saw(h *history.Key, values []string, begin, end time.Duration, by string) {
+	h.Reads = append(h.Reads, history.Read{Values: values, Begin: begin, End: end, By: by})
+}
+
 // wrote records a write of a key, unless it was refused.
-func wrote(h *history, value string, over []string, begin, end time.Duration, err error) error {
+func wrote(h *history.Key, value string, over []string, begin, end time.Duration, err error) error {
 	if !errors.Is(err, errRefused) {
-		h.writes = append(h.writes, write{value, begin, end, over})
+		h.Writes = append(h.Writes, history.Write{Value: value, Begin: begin, End: end, Over: over})
 	}
 	return err
 }
@@ -283,7 +285,7 @@ func (w *worker) setNX() error {
 func (w *worker) get(key string) error {
 	reply, begin, end, err := w.do("GET", key)
 	if err == nil {
-		at(w.registers, key).reads = append(at(w.registers, key).reads, read{valuesOf(reply), begin, end, w.server.name})
+		saw(at(w.registers, key), valuesOf(reply), begin, end, w.server.name)
 	}
 	return err
 }
@@ -311,7 +313,7 @@ func (w *worker) versionsOf(key string) (seen string, values []string, err error
 		return "", nil, err
 	}
 	seen, values = contextOf(reply)
-	at(w.versions, key).reads = append(at(w.versions, key).reads, read{values, begin, end, w.server.name})
+	saw(at(w.versions, key), values, begin, end, w.server.name)
 	return seen, values, nil
 }
 
