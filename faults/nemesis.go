@@ -25,8 +25,11 @@ type episode struct {
 type nemesis struct {
 	*cluster
 	load     *load
-	rng      *rand.Rand
+	seed     uint64
+	shuffle  *rand.Rand // of the decks
+	rng      *rand.Rand // of one fault: the moments at which it was tried in vain leave no trace in those that follow
 	menu     []kind
+	deck     []kind // still to be played
 	episodes []*episode
 	next     time.Duration // when the next fault begins
 	healed   time.Duration // when the last one was over
@@ -39,7 +42,7 @@ func newNemesis(c *cluster, l *load, o options) *nemesis {
 	if err != nil {
 		panic("faults: options were checked before")
 	}
-	return &nemesis{cluster: c, load: l, menu: kinds, rng: rand.New(rand.NewPCG(o.seed, 0))}
+	return &nemesis{cluster: c, load: l, menu: kinds, seed: o.seed, shuffle: rand.New(rand.NewPCG(o.seed, 0))}
 }
 
 // rage breaks the cluster for so long, and returns when all faults are over.
@@ -90,10 +93,14 @@ func (n *nemesis) heal(now time.Duration, all bool) error {
 
 // strike begins a fault, unless too many nodes suffer already.
 func (n *nemesis) strike(now time.Duration) error {
-	e := &episode{kind: n.draw(), id: len(n.episodes), began: now, end: now + n.lasting()}
-	if e.victims = n.victims(e.grave); len(e.victims) == 0 {
-		return nil // another kind, or another time
+	k := n.draw()
+	n.rng = rand.New(rand.NewPCG(n.seed, uint64(1+len(n.episodes))))
+	victims := n.victims(k.grave)
+	if len(victims) == 0 {
+		return nil // it waits
 	}
+	e := &episode{kind: k, id: len(n.episodes), victims: victims, began: now, end: now + n.lasting()}
+	n.deck = n.deck[1:]
 	n.next = now + n.between(betweenMin, betweenMax)
 	n.episodes = append(n.episodes, e)
 	if err := e.begin(n, e); err != nil {
@@ -112,19 +119,16 @@ func (n *nemesis) lasting() time.Duration {
 	return healMin + time.Duration(x*x*float64(healMax-healMin))
 }
 
-// draw takes a kind from the menu, the weighty ones more often.
+// draw returns the next fault of the deck, in which every kind is as often as it weighs. A new deck is shuffled when one is
+// played out, so that every kind comes up.
 func (n *nemesis) draw() kind {
-	total := 0
-	for _, k := range n.menu {
-		total += k.weight
-	}
-	at := n.rng.IntN(total)
-	for _, k := range n.menu {
-		if at -= k.weight; at < 0 {
-			return k
+	if len(n.deck) == 0 {
+		for _, k := range n.menu {
+			n.deck = append(n.deck, slices.Repeat([]kind{k}, k.weight)...)
 		}
+		n.shuffle.Shuffle(len(n.deck), func(i, j int) { n.deck[i], n.deck[j] = n.deck[j], n.deck[i] })
 	}
-	panic("faults: an empty menu")
+	return n.deck[0]
 }
 
 // victims draws nodes that suffer nothing yet, so many that at most a minority suffers; more than half of all for a grave
