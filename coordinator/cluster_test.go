@@ -587,3 +587,21 @@ func TestWhatBreaksOnTheWayIsSentAgain(t *testing.T) {
 		wg.Wait()
 	})
 }
+
+func TestSuspectsAreTriedWhereTheQuorumWouldLackThem(t *testing.T) {
+	inHouse(t, 5, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		up := func(id ring.NodeID) bool { return id == pl[0].Self || id == pl[3].Self }
+		suspect := func(id ring.NodeID) bool { return id == pl[1].Self }
+		v := NewViewWithSuspects(pl[0].Self, h.state, up, suspect)
+		place := v.Place(v.Partition([]byte("k")))
+		if want := []bool{true, true, false}; !slices.Equal(place.Up, want) {
+			t.Fatalf("primaries in reach %v, want %v: the suspect is needed, the dead one stays dead", place.Up, want)
+		}
+		all := NewViewWithSuspects(pl[0].Self, h.state, func(id ring.NodeID) bool { return id != pl[1].Self }, suspect)
+		place = all.Place(all.Partition([]byte("k")))
+		if want := []bool{true, false, true}; !slices.Equal(place.Up, want) {
+			t.Fatalf("primaries in reach %v, want %v: nobody needs the suspect", place.Up, want)
+		}
+	})
+}

@@ -24,6 +24,13 @@ type Place struct {
 // NewView computes the places of every partition. up must hold for self while it serves. members are needed for the
 // fallbacks. O(Q * nodes). Source: Dynamo (SOSP 2007) 4.3, 4.6.
 func NewView(self ring.NodeID, s ring.State, up func(ring.NodeID) bool) *View {
+	return NewViewWithSuspects(self, s, up, func(ring.NodeID) bool { return false })
+}
+
+// NewViewWithSuspects is NewView where some nodes are suspect: requests to them have just failed, but nobody else
+// believes them down. A partition that would lack primaries for a quorum without its suspects counts them in: to try a
+// node that may only have stalled, and answer MAYBE at worst, is better than to refuse.
+func NewViewWithSuspects(self ring.NodeID, s ring.State, up, suspect func(ring.NodeID) bool) *View {
 	v := &View{Self: self, R: s.Cluster.R, W: s.Cluster.W}
 	if s.Layout == nil {
 		return v
@@ -31,9 +38,29 @@ func NewView(self ring.NodeID, s ring.State, up func(ring.NodeID) bool) *View {
 	v.Version, v.Q = s.Layout.Version, s.Layout.Q
 	v.places = make([]Place, v.Q)
 	for p := range v.places {
-		v.places[p] = newPlace(s, ring.Partition(p), up)
+		pl := newPlace(s, ring.Partition(p), up)
+		if pl.inReach() < min(max(v.R, v.W), len(pl.Primaries)) {
+			pl.countIn(suspect)
+		}
+		v.places[p] = pl
 	}
 	return v
+}
+
+// inReach returns how many primaries are.
+func (pl *Place) inReach() (n int) {
+	for _, up := range pl.Up {
+		if up {
+			n++
+		}
+	}
+	return n
+}
+
+func (pl *Place) countIn(suspect func(ring.NodeID) bool) {
+	for i, id := range pl.Primaries {
+		pl.Up[i] = pl.Up[i] || suspect(id)
+	}
 }
 
 func newPlace(s ring.State, p ring.Partition, up func(ring.NodeID) bool) Place {

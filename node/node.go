@@ -288,7 +288,7 @@ func (n *Node) refresh() {
 		}
 	}
 	p.Know(ids)
-	n.coord.SetView(coordinator.NewView(n.store.Node(), s, n.up))
+	n.coord.SetView(coordinator.NewViewWithSuspects(n.store.Node(), s, n.up, n.gossip.Alive))
 	n.meetQuorum(s)
 	n.slots.Store(slotMap(s, n.store.Node(), n.up))
 }
