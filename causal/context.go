@@ -3,6 +3,8 @@ package causal
 import (
 	"cmp"
 	"slices"
+
+	"github.com/holdfastdb/holdfast/fault"
 )
 
 // Context is a set of dots, and beside it a set of remembered stamps. The zero value is empty. A Context is immutable:
@@ -67,8 +69,8 @@ func (e entry) compact() entry {
 
 // entryOf returns the entry that holds the one counter n.
 func entryOf(a Actor, n uint64) entry {
-	if n == 1 {
-		return entry{actor: a, base: 1}
+	if n == 1 || fault.On(fault.PlainVersionVector) {
+		return entry{actor: a, base: n}
 	}
 	return entry{actor: a, extra: []uint64{n}}
 }
@@ -123,6 +125,9 @@ func (c Context) Add(d Dot) Context {
 }
 
 func (e entry) add(n uint64) entry {
+	if fault.On(fault.PlainVersionVector) {
+		return entry{actor: e.actor, base: max(e.base, n)}
+	}
 	if n == e.base+1 {
 		e.base = n
 		return e.compact()
@@ -133,7 +138,7 @@ func (e entry) add(n uint64) entry {
 // AddStamp returns c remembering the stamp. The zero stamp is not remembered.
 func (c Context) AddStamp(t Stamp) Context {
 	i, ok := slices.BinarySearchFunc(c.stamps, t, Stamp.Compare)
-	if !ok && !t.IsZero() {
+	if !ok && !t.IsZero() && !fault.On(fault.ForgetStamps) {
 		c.stamps = inserted(c.stamps, i, t)
 	}
 	return c

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
 )
@@ -110,7 +111,7 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 	a.lost = a.lost || lost
 	to, ok := b.next(a)
 	again := !ok && (lost || broke(r.Err)) && time.Until(b.deadline) > 2*againAfter
-	if !ok && !again || !b.running(a.at) || a.lost && !a.op.Verb.Idempotent() || lost && !b.c.Settlement.Retry(a.op.Stamp) {
+	if !ok && !again || !b.running(a.at) || a.lost && !a.op.Verb.Idempotent() && !fault.On(fault.RetryModify) || lost && !b.c.Settlement.Retry(a.op.Stamp) {
 		b.answer(a.at, request.Result{Err: b.final(a, r.Err)})
 		return ring.NodeID{}, false
 	}
@@ -118,6 +119,9 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 	if lost {
 		b.c.Counters.Retries.Add(1)
 		cp.Attempt++
+		if fault.On(fault.StampOnRetry) {
+			cp.Stamp = b.c.Settlement.Begin()
+		}
 	}
 	a.op = cp
 	if again {

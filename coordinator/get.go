@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/ring"
 )
 
@@ -144,7 +145,9 @@ func (g *Get) AskAgain(up func(ring.NodeID) bool) (n int) {
 }
 
 // Enough reports whether R replicas answered.
-func (g *Get) Enough() bool { return g.have >= g.r }
+func (g *Get) Enough() bool {
+	return g.have >= g.r || g.have == g.r-1 && fault.On(fault.ReadTooFew)
+}
 
 // Have returns how many answered.
 func (g *Get) Have() int { return g.have }
@@ -158,7 +161,7 @@ func (g *Get) Result() causal.State { return g.merged }
 // Stale returns the primaries among those that answered whose state lacks something of the result. Those that answered
 // Same are as stale as the first answer is.
 func (g *Get) Stale(yield func(node ring.NodeID) bool) {
-	if g.have < 2 {
+	if g.have < 2 || fault.On(fault.SkipRepair) {
 		return
 	}
 	var first *Ask

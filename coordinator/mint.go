@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/request"
 )
 
@@ -134,7 +135,7 @@ func (m *Minting) put(op *request.Op, cur causal.State, actor func() causal.Acto
 		return asHeld(twin, cur), true
 	}
 	var seen causal.Context
-	if op.Attempt == 0 {
+	if op.Attempt == 0 || fault.On(fault.RetryOverwrites) {
 		seen = cur.Context(m.settled)
 	}
 	v := causal.Version{Stamp: op.Stamp, ExpireAt: op.ExpireAt, Flags: op.Flags, Value: op.Value}
@@ -186,11 +187,22 @@ func (m *Minting) putSeen(op *request.Op, cur causal.State, actor func() causal.
 	if op.Cond&request.KeepTTL != 0 {
 		v.ExpireAt = coveredExpiry(cur, op.Seen)
 	}
-	delta := cur.Put(op.Seen, actor(), []causal.Version{v}, m.settled)
+	delta := cur.Put(m.named(op, cur), actor(), []causal.Version{v}, m.settled)
 	// With the new value's stamp: the client's next write may be stored by a node that never met this sibling, and must
 	// cover its twins all the same.
 	m.results[0].Seen = delta.Context(m.settled)
+	if fault.On(fault.WideContext) {
+		m.results[0].Seen = causal.Sync(cur, delta).Context(m.settled)
+	}
 	return delta, true
+}
+
+// named returns the context that the operation names.
+func (m *Minting) named(op *request.Op, cur causal.State) causal.Context {
+	if fault.On(fault.IgnoreContext) {
+		return cur.Context(m.settled)
+	}
+	return op.Seen
 }
 
 // coveredExpiry returns the expiry of the newest sibling that seen covers, 0 if there is none.

@@ -1,6 +1,9 @@
 package coordinator
 
-import "github.com/holdfastdb/holdfast/ring"
+import (
+	"github.com/holdfastdb/holdfast/fault"
+	"github.com/holdfastdb/holdfast/ring"
+)
 
 // Put is the quorum decision of one write, as a value: whom to send copies to, when enough have acknowledged, who is
 // owed a hint. It knows no clock and sends nothing; its driver tells it what happened and does what it asks.
@@ -70,7 +73,7 @@ func NewPut(pl *Place, self ring.NodeID, w int) (p Put, ok bool) {
 		p.legs = append(p.legs, Leg{Node: self, For: pl.Primaries[len(pl.Primaries)-1]})
 		reach, p.open = reach+1, p.open+1
 	}
-	return p, reach >= w
+	return p, reach >= w || fault.On(fault.MintWithoutQuorum)
 }
 
 // standIn returns the leg of the next unused fallback for a primary, or an owed one when none is left.
@@ -177,6 +180,9 @@ func (p *Put) replace(leg int) (next int, owed ring.NodeID) {
 	if !p.Enough() {
 		in = p.standIn(primary)
 	}
+	if in.State == LegOwed && fault.On(fault.ForgetOwed) {
+		return -1, ring.NodeID{}
+	}
 	if in.State == LegOwed {
 		p.legs[leg].owed = true
 		return -1, primary
@@ -188,7 +194,9 @@ func (p *Put) replace(leg int) (next int, owed ring.NodeID) {
 }
 
 // Enough reports whether W nodes hold the write.
-func (p *Put) Enough() bool { return p.acks >= p.w }
+func (p *Put) Enough() bool {
+	return p.acks >= p.w || p.acks == p.w-1 && fault.On(fault.AckTooSoon)
+}
 
 // Hopeless reports whether W can no longer be reached: every copy was answered, and too few of them well.
 func (p *Put) Hopeless() bool { return p.open == 0 && p.acks < p.w }

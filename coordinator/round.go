@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/request"
 )
 
@@ -195,7 +196,7 @@ func (c *Coordinator) readAll(view *View, turns []turn) ([]causal.State, []error
 			continue
 		}
 		op := t.ops[0].op
-		asks, at = append(asks, asking{key: op.Key, r: op.R, primariesOnly: op.Verb == request.Modify}), append(at, i)
+		asks, at = append(asks, asking{key: op.Key, r: op.R, primariesOnly: op.Verb == request.Modify && !fault.On(fault.ModifyFromFallbacks)}), append(at, i)
 	}
 	if len(asks) == 0 {
 		return states, errs

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/request"
 )
 
@@ -121,7 +122,10 @@ func (s *Settlement) Notice() request.Notice {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := request.Notice{Node: s.node, Floor: s.mu.floor, Retried: slices.Clone(s.mu.retried)}
-	if len(s.mu.underWay) > 0 {
+	if fault.On(fault.SettleUnderWay) {
+		n.Retried = nil
+	}
+	if len(s.mu.underWay) > 0 && !fault.On(fault.SettleUnderWay) {
 		n.Low = s.mu.underWay[0].at
 	} else {
 		n.Low = s.clock.Now() // every stamp drawn from now on is above it
@@ -221,6 +225,9 @@ func (s *Settlement) Settled(stamp causal.Stamp) bool {
 func (s *Settlement) settledHere(stamp causal.Stamp) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if fault.On(fault.SettleUnderWay) {
+		return true
+	}
 	if stamp.Time <= s.mu.floor || slices.Contains(s.mu.retried, stamp) {
 		return false
 	}

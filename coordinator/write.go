@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
 )
@@ -254,6 +255,9 @@ func (w *writing) settle(i int) {
 		w.decide(i)
 	case p.Hopeless() && !w.maySendAgain(p):
 		p.err = maybe("put", p.w, p.Acks())
+		if fault.On(fault.MintWithoutQuorum) {
+			p.err = noQuorum("put", p.w, p.Acks())
+		}
 		w.decide(i)
 	}
 }

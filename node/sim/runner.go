@@ -33,6 +33,7 @@ type Failure struct {
 	Script     *model.Script
 }
 
+// String returns the failure with its script.
 func (f *Failure) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d\n", f.Seed)

@@ -84,13 +84,22 @@ type History struct {
 	Ops   []*Op
 	Mints []*Mint
 	Reads []*Read
-	Quiet []Replica // after the hints had drained, before anything else was repaired; empty: they need not suffice
-	Final []Replica
-	Hints int   // left at the end for nodes that live
-	Wall  int64 // Unix milliseconds at the end
-	Drift int64 // milliseconds that clocks may be off
+	// Confirmations are those that let another node forget something.
+	Confirmations []Confirmation
+	Quiet         []Replica // after the hints had drained, before anything else was repaired; empty: they need not suffice
+	Final         []Replica
+	Hints         int   // left at the end for nodes that live
+	Wall          int64 // Unix milliseconds at the end
+	Drift         int64 // milliseconds that clocks may be off
 	// Lawless: a clock was beyond the drift bound, so that something may have expired early.
 	Lawless bool
+}
+
+// Confirmation is what a node said of a state that another handed to it.
+type Confirmation struct {
+	Node    int
+	Key     string
+	Durable bool // it would have survived a power cut at that moment
 }
 
 // Violation is one broken invariant.
@@ -101,6 +110,7 @@ type Violation struct {
 }
 
 // String names the invariant and what breaks it.
+// String returns the violation as one line.
 func (v Violation) String() string {
 	return fmt.Sprintf("invariant %d (%s): %s", v.Invariant, v.Name, v.Text)
 }
@@ -116,6 +126,7 @@ type Checker struct {
 func Checkers() []Checker {
 	return []Checker{
 		{1, "acknowledged", acknowledged},
+		{1, "confirmed", confirmed},
 		{2, "gone is gone", goneIsGone},
 		{3, "concurrent", concurrent},
 		{4, "converged", converged},

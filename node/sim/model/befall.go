@@ -18,6 +18,10 @@ func (w *world) play(s Step) {
 	w.count.Faults[s.Verb]++
 	n, lasts := w.nodes[s.A-1], at(s.For)
 	switch s.Verb {
+	case "apart":
+		if s.B != 0 {
+			w.apart(s)
+		}
 	case "cut", "split", "slow", "lossy":
 		if s.B != 0 && s.B != s.A {
 			w.disturb(s, s.A-1, s.B-1)
@@ -60,6 +64,19 @@ func (w *world) disturb(s Step, a, b int) {
 	case "cut":
 		l.cut++
 		w.add(w.now+at(s.For), func() { w.heal(a, b) })
+	}
+}
+
+// apart cuts two nodes off from all others.
+func (w *world) apart(s Step) {
+	s.Verb = "split"
+	for i := range w.nodes {
+		if i != s.A-1 && i != s.B-1 {
+			w.disturb(s, s.A-1, i)
+			if s.B != s.A {
+				w.disturb(s, s.B-1, i)
+			}
+		}
 	}
 }
 

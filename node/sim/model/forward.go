@@ -94,7 +94,7 @@ func (a *attempt) forward(to ring.NodeID) {
 	n := a.n
 	a.tried = append(a.tried, to)
 	t := a.task.again()
-	peer, notice, deadline := n.w.nodes[n.w.index(to)], n.notice(), a.patience()
+	peer, notice, deadline := n.w.nodes[n.w.index(to)], n.settlement.Notice(), a.patience()
 	n.w.count.forwards++
 	var result request.Result
 	n.callOnce(peer, deadline, func(answer func(error)) {
@@ -178,11 +178,11 @@ func (a *attempt) startOver(err error) {
 
 // retry says that twins may exist from here on.
 func (a *attempt) retry(again *task) bool {
+	ok := a.n.settlement.Retry(again.Stamp)
 	if fault.On(fault.StampOnRetry) {
-		again.Stamp = causal.Stamp{Time: a.n.clock.Now(), Node: again.Stamp.Node}
-		return true
+		again.Stamp = a.n.settlement.Begin()
 	}
-	return a.n.settlement.Retry(again.Stamp)
+	return ok
 }
 
 func (a *attempt) final(err error) error {

@@ -16,7 +16,14 @@ func Generate(seed uint64, allowed []string) *Script {
 	g.keys = []string{"a", "b", "c"}[:1+rng.IntN(3)]
 	g.spread = 4000 + rng.IntN(12000)
 	g.operations()
-	if len(allowed) > 0 {
+	switch {
+	case len(allowed) < len(faults):
+		g.faults(allowed)
+	case rng.IntN(6) == 0:
+		g.fallbacksAlone()
+	case rng.IntN(6) == 0:
+		g.restoredCopy()
+	default:
 		g.faults(allowed)
 	}
 	slices.SortStableFunc(g.s.Steps, func(a, b Step) int { return a.At - b.At })
@@ -63,12 +70,33 @@ func (g *generator) operation(s Step) Step {
 	return s
 }
 
+// fallbacksAlone cuts the same two nodes off again and again, and restarts them in between: what they write for the
+// primaries of a key they mint in hints.
+func (g *generator) fallbacksAlone() {
+	a, b := 1+g.IntN(g.s.Nodes), 1+g.IntN(g.s.Nodes)
+	for when := g.IntN(2000); when < g.spread; when += 4000 + g.IntN(3000) {
+		g.s.Steps = append(g.s.Steps, Step{At: when, Verb: "apart", A: a, B: b, For: 1500 + g.IntN(1500)})
+		g.s.Steps = append(g.s.Steps, Step{At: when + 3500, Verb: pick(g.Rand, "clean", "clean", "kill", "power"), A: pick(g.Rand, a, b), For: 100})
+	}
+}
+
+// restoredCopy stops a node, lets it go on, and then puts the directory back as it was when it stopped.
+func (g *generator) restoredCopy() {
+	n := 1 + g.IntN(g.s.Nodes)
+	stopped := g.IntN(g.spread / 2)
+	g.s.Steps = append(g.s.Steps, Step{At: stopped, Verb: pick(g.Rand, "clean", "clean", "kill"), A: n, For: 100},
+		Step{At: stopped + 1500 + g.IntN(g.spread/2), Verb: "restore", A: n, For: 100})
+}
+
 func (g *generator) faults(allowed []string) {
+	if len(allowed) == 0 {
+		return
+	}
 	wiped := false
 	for range g.IntN(8) {
 		s := Step{At: g.IntN(g.spread), Verb: pick(g.Rand, allowed...), A: 1 + g.IntN(g.s.Nodes), For: 100 + g.IntN(4000)}
 		switch s.Verb {
-		case "cut", "split", "slow", "lossy":
+		case "cut", "split", "apart", "slow", "lossy":
 			if s.B = 1 + g.IntN(g.s.Nodes); s.B == s.A {
 				continue
 			}

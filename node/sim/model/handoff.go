@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/fault"
+	"github.com/holdfastdb/holdfast/node/sim/check"
 	"github.com/holdfastdb/holdfast/ring"
 )
 
@@ -100,11 +101,20 @@ func (n *node) accept(items []item, answer func([]bool)) {
 			stored[i] = el.err == nil
 		}
 	}
-	if fault.On(fault.ConfirmBeforeSync) {
+	confirm := func() {
+		for i, it := range items {
+			if stored[i] {
+				durable := check.Holds(n.store.safe.held(it.key, len(n.w.nodes)), it.state)
+				n.w.history.Confirmations = append(n.w.history.Confirmations, check.Confirmation{Node: n.id, Key: it.key, Durable: durable})
+			}
+		}
 		answer(stored)
+	}
+	if fault.On(fault.ConfirmBeforeSync) {
+		confirm()
 		return
 	}
-	n.durable(func() { answer(stored) })
+	n.durable(confirm)
 }
 
 func (n *node) dropDelivered(target int, items []item, stored []bool) {

@@ -6,7 +6,6 @@ import (
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/coordinator"
-	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/node/sim/check"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
@@ -134,22 +133,12 @@ func (n *node) refresh() { n.view = n.w.views.of(n.id, n.sees) }
 
 // ping tells the others what is settled.
 func (n *node) ping() {
-	notice := n.spoil(n.settlement.Tell())
+	notice := n.settlement.Tell()
 	for _, o := range n.w.nodes {
 		if o != n && n.sees[o.id] {
 			n.w.send(n.id, o.id, func() { o.run(o.life, func() { o.settlement.Hear(notice) }) })
 		}
 	}
-}
-
-func (n *node) notice() request.Notice { return n.spoil(n.settlement.Notice()) }
-
-// spoil is where a planted fault lets operations under way count as settled.
-func (n *node) spoil(notice request.Notice) request.Notice {
-	if fault.On(fault.SettleUnderWay) {
-		notice.Low, notice.Retried = notice.Low+1<<40, nil
-	}
-	return notice
 }
 
 // correct is node.adjustClock with node.median.

@@ -49,7 +49,7 @@ type Step struct {
 // Operations and faults by name.
 var (
 	operations = []string{"GET", "SET", "DEL", "INCR", "SETNX", "EXPIRE", "GETV", "PUTCTX", "DELCTX"}
-	faults     = []string{"cut", "split", "slow", "lossy", "pause", "kill", "power", "clean", "wipe", "restore", "skew", "full", "ioerror"}
+	faults     = []string{"cut", "split", "apart", "slow", "lossy", "pause", "kill", "power", "clean", "wipe", "restore", "skew", "full", "ioerror"}
 )
 
 func (s Step) operation() bool { return strings.ToUpper(s.Verb) == s.Verb }

@@ -253,7 +253,11 @@ func (w *writing) settle() {
 	case w.put.Enough():
 		w.decide(nil)
 	case w.put.Hopeless() && !w.maySendAgain():
-		w.decide(&request.QuorumError{Op: "put", Need: quorumSize, Have: w.put.Acks(), Cause: request.ErrMaybe})
+		cause := request.ErrMaybe
+		if fault.On(fault.MintWithoutQuorum) {
+			cause = request.ErrNoQuorum
+		}
+		w.decide(&request.QuorumError{Op: "put", Need: quorumSize, Have: w.put.Acks(), Cause: cause})
 	}
 }
 
