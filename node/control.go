@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/protocol"
 	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/request"
@@ -153,7 +154,7 @@ const (
 )
 
 func (n *Node) resumeBoot(clean bool, answers []confirmation) {
-	if slices.Contains(answers, stale) {
+	if slices.Contains(answers, stale) && !fault.On(fault.ResumeUnconfirmed) {
 		n.cfg.Logger.Warn("another node has met a later start of this directory: it was restored or copied; writing under a new identity")
 		return
 	}

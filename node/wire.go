@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/replica/peer"
 	"github.com/holdfastdb/holdfast/request"
@@ -68,6 +69,9 @@ func (s server) ServeHandoff(ctx context.Context, _ ring.NodeID, layout uint64, 
 	}
 	if err := s.n.coord.ServeWrites(ctx, layout, writes); err != nil {
 		return err
+	}
+	if fault.On(fault.ConfirmBeforeSync) {
+		return nil
 	}
 	return s.n.store.Durable(ctx)
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/request"
 )
 
@@ -43,6 +44,9 @@ func (s *Store) sweep() {
 		return
 	}
 	until := s.cfg.Now().UnixMilli() - s.cfg.DriftMax.Milliseconds()
+	if fault.On(fault.SweepEarly) {
+		until += 2 * s.cfg.DriftMax.Milliseconds()
+	}
 	for s.ctx.Err() == nil && s.failed.Load() == nil {
 		due, err := s.due(until)
 		if err == nil && len(due) > 0 {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
 )
@@ -116,6 +117,9 @@ func (s *Store) payHints(ctx context.Context, h Handoff, target ring.NodeID) err
 		if after = append(p.last, 0); len(p.items) == 0 {
 			continue
 		}
+		if s.forgetful(target, p) {
+			continue
+		}
 		outcomes, err := deliver(ctx, h, target, p.items)
 		if err != nil {
 			return err
@@ -125,6 +129,22 @@ func (s *Store) payHints(ctx context.Context, h Handoff, target ring.NodeID) err
 		}
 	}
 	return nil
+}
+
+// forgetful is where planted faults drop hints that nobody acknowledged; it reports whether they are not even sent.
+func (s *Store) forgetful(target ring.NodeID, p *parcel) (gone bool) {
+	gone = fault.On(fault.ExpireHint) && s.oldest(target) > 2*time.Second
+	if !gone && !fault.On(fault.DropHintBeforeAck) {
+		return false
+	}
+	all := make([]Outcome, len(p.items))
+	for i := range all {
+		all[i] = OutcomeStored
+	}
+	if err := s.dropDelivered(target, p, all); err != nil {
+		s.log.Error("cannot plant a fault", "err", err)
+	}
+	return gone
 }
 
 // deliver sends the items to whoever succeeds the target.
@@ -221,7 +241,9 @@ func (s *Store) dropDelivered(target ring.NodeID, p *parcel, outcomes []Outcome)
 			keys, read = append(keys, p.items[i].Key), append(read, p.hints[i])
 		}
 	}
-	n, err := s.dropHints(target, keys, func(i int, h *heldHint) bool { return bytes.Equal(h.encoded, read[i]) })
+	n, err := s.dropHints(target, keys, func(i int, h *heldHint) bool { 
+		return bytes.Equal(h.encoded, read[i]) || fault.On(fault.DropChangedHint)
+	})
 	s.events.hintsDelivered.Add(uint64(n))
 	return err
 }

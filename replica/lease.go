@@ -10,6 +10,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/request"
 )
 
@@ -70,6 +71,9 @@ func (s *Store) startLease(mark []byte) error {
 	}
 	floor := causal.Time(clock)
 	s.clock = causal.NewClock(s.cfg.Now, floor, s.cfg.DriftMax)
+	if fault.On(fault.ForgetSequence) {
+		end = 0
+	}
 	s.lease.next, s.lease.end = max(end, 1), max(end, 1)+ActorLease
 	s.lease.clock = leasedClock(max(floor, causal.TimeOf(s.cfg.Now().UnixMilli(), 0)))
 	return nil

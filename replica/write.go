@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/request"
 )
 
@@ -334,6 +335,9 @@ func (w *writer) mint(el *request.Write, cur row, kind uint64) (actor causal.Act
 // actor returns the one to mint under: the row's own, if it is of the current boot, else a new one.
 func (w *writer) actor(own causal.Actor, kind uint64) causal.Actor {
 	bits := w.s.boot.bits()
+	if fault.On(fault.ReuseActor) {
+		return causal.Actor{Boot: bits, Seq: 1 | kind}
+	}
 	if own.Boot == bits && !own.IsZero() {
 		return own
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
 )
@@ -203,7 +204,9 @@ func (s *session) take(f frame) error {
 	return nil
 }
 
-func (s *session) expired(deadline time.Duration) bool { return deadline <= s.p.cfg.Now() }
+func (s *session) expired(deadline time.Duration) bool {
+	return deadline <= s.p.cfg.Now() && !fault.On(fault.RunStaleFrame)
+}
 
 // refuse answers a frame with an error for the whole batch. It waits for room in the queue, and no longer than the
 // connection lasts.
@@ -272,7 +275,11 @@ func (s *session) handoff(f frame) error {
 
 // withDeadline returns a context that ends at a deadline of our monotonic clock, or with the session.
 func (s *session) withDeadline(deadline time.Duration) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(s.life, deadline-s.p.cfg.Now(), request.ErrExpired)
+	left := deadline - s.p.cfg.Now()
+	if fault.On(fault.RunStaleFrame) {
+		left = max(left, time.Second)
+	}
+	return context.WithTimeoutCause(s.life, left, request.ErrExpired)
 }
 
 // takeOps starts a forwarded batch on a goroutine of its own, if there is room.
