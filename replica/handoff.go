@@ -241,7 +241,7 @@ func (s *Store) dropDelivered(target ring.NodeID, p *parcel, outcomes []Outcome)
 			keys, read = append(keys, p.items[i].Key), append(read, p.hints[i])
 		}
 	}
-	n, err := s.dropHints(target, keys, func(i int, h *heldHint) bool { 
+	n, err := s.dropHints(target, keys, func(i int, h *heldHint) bool {
 		return bytes.Equal(h.encoded, read[i]) || fault.On(fault.DropChangedHint)
 	})
 	s.events.hintsDelivered.Add(uint64(n))
