@@ -26,6 +26,7 @@ type options struct {
 	clients  int
 	pace     time.Duration
 	only     string
+	plant    string // a bug of package fault, in every server
 	inside   bool
 }
 
@@ -59,6 +60,7 @@ func parse(args []string) (options, error) {
 	fs.IntVar(&o.clients, "clients", 25, "how many connections, spread over the servers")
 	fs.DurationVar(&o.pace, "pace", 40*time.Millisecond, "from one command of a connection to its next")
 	fs.StringVar(&o.only, "faults", "", "kinds of faults, separated by commas; none: all")
+	fs.StringVar(&o.plant, "plant", "", "a bug to plant in every server, by its name in package fault: the run must find it")
 	fs.BoolVar(&o.inside, "inside", false, "of the program's own: it is in its sandbox")
 	if err := fs.Parse(args); err != nil {
 		return o, err

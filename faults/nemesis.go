@@ -94,7 +94,7 @@ func (n *nemesis) heal(now time.Duration, all bool) error {
 // strike begins a fault, unless too many nodes suffer already.
 func (n *nemesis) strike(now time.Duration) error {
 	k := n.draw()
-	n.rng = rand.New(rand.NewPCG(n.seed, uint64(1+len(n.episodes))))
+	n.rng = rand.New(rand.NewPCG(n.seed, ^uint64(len(n.episodes))))
 	victims := n.victims(k.grave)
 	if len(victims) == 0 {
 		return nil // it waits

@@ -50,7 +50,7 @@ func sandbox(ctx context.Context, o options, size int) error {
 	defer runtime.UnlockOSThread()
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-inside", "-holdfast", o.program, "-logs", fmt.Sprintf("%s-%d", o.logs, size),
 		"-duration", (o.duration / time.Duration(len(o.sizes))).String(), "-seed", fmt.Sprint(o.seed), "-nodes", fmt.Sprint(size),
-		"-clients", fmt.Sprint(o.clients), "-pace", o.pace.String(), "-faults", o.only)
+		"-clients", fmt.Sprint(o.clients), "-pace", o.pace.String(), "-faults", o.only, "-plant", o.plant)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{
 		Cloneflags:   syscall.CLONE_NEWPID | syscall.CLONE_NEWNET,

@@ -29,6 +29,7 @@ const (
 type server struct {
 	index  int
 	args   []string
+	plant  string // a bug
 	disk   disk
 	cmd    *exec.Cmd
 	done   chan struct{} // closed when the process has ended
@@ -44,7 +45,7 @@ func (s *server) log() string    { return filepath.Join(work, s.name()+".log") }
 
 // newServer returns a node that has not been started.
 func newServer(index int, o options, seeds []string) (*server, error) {
-	s := &server{index: index}
+	s := &server{index: index, plant: o.plant}
 	host := hostOf(index) + ":"
 	s.args = []string{o.program, "server", "--name", s.name(), "--insecure", "--resp", s.resp(), "--http", host + httpPort,
 		"--peer", host + peerPort, "--gossip", s.gossip(), "--memcache", "127.0.0.1:7005", "--memory", fmt.Sprint(memoryMax),
@@ -64,7 +65,7 @@ func (s *server) start(clock time.Duration) error {
 	defer log.Close()
 	cmd := inside(s.index, s.args[0], s.args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = []string{"HOME=/", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOLDFAST_CLOCK_OFFSET=" + clock.String()}
+	cmd.Env = []string{"HOME=/", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOLDFAST_CLOCK_OFFSET=" + clock.String(), "HOLDFAST_FAULT=" + s.plant}
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -102,6 +102,9 @@ func (f *serverFlags) complete(stderr io.Writer) error {
 		return err
 	}
 	f.Now = now
+	if err := plant(); err != nil {
+		return err
+	}
 	if err := f.Validate(); err != nil {
 		return refusal{err}
 	}
