@@ -100,7 +100,9 @@ type command struct {
 }
 
 func (c *client) draw() command {
-	q := command{key: fmt.Sprintf("k%d", c.rng.IntN(registers)), with: []string{"fresh", "fresh", "stale", "partial", "blind"}[c.rng.IntN(5)]}
+	contexts := []string{"fresh", "fresh", "stale", "partial", "blind"}
+	key := c.rng.IntN(registers) * c.rng.IntN(2) // more than half of all for one
+	q := command{key: fmt.Sprintf("k%d", key), with: contexts[c.rng.IntN(len(contexts))]}
 	if c.rng.IntN(6) == 0 {
 		q.expire = expireMin.Milliseconds() + c.rng.Int64N((expireMax - expireMin).Milliseconds())
 	}

@@ -21,9 +21,15 @@ func (w *world) inject() {
 	for _, f := range w.script.Faults {
 		begin, end := w.acts(f)
 		acts = append(acts, act{f.At, func() { w.injected[f.Kind]++; begin() }}, act{f.At + f.For, end})
+		if period := 2 * time.Duration(f.Amount) * time.Millisecond; f.Kind == Flap {
+			for at := period / 2; at < f.For; at += period {
+				acts = append(acts, act{f.At + at, end}, act{f.At + at + period/2, begin})
+			}
+			acts = append(acts, act{f.At + f.For + period, end})
+		}
 	}
 	slices.SortStableFunc(acts, func(a, b act) int { return int(a.at - b.at) })
-	began := time.Now()
+	began := time.Now() // of the clients
 	for _, a := range acts {
 		time.Sleep(a.at - time.Since(began))
 		a.do()
@@ -36,7 +42,7 @@ func (w *world) acts(f Fault) (begin, end func()) {
 	switch f.Kind {
 	case Split:
 		return func() { w.cluster.Net.Split(w.sides(f)) }, func() { w.cluster.Net.Join(w.sides(f)) }
-	case OneWay:
+	case OneWay, Flap:
 		from, to := w.link(f)
 		return func() { w.cluster.Net.Cut(from, to) }, func() { w.cluster.Net.Heal(from, to) }
 	case Slow:

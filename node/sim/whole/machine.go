@@ -18,15 +18,22 @@ type machine struct {
 	*nodetest.Machine
 	index int
 	w     *world
-	turns atomic.Int64            // odd while a node runs
-	kept  map[string]causal.State // what its disk holds for sure while it is down; nil: nothing
-	copy  *replicatest.Disk       // of the running directory, made for a restore
+	turns atomic.Int64              // odd while a node runs
+	runs  atomic.Pointer[node.Node] // the node that runs, while it is not about to end
+	kept  map[string]causal.State   // what its disk holds for sure while it is down; nil: nothing
+	copy  *replicatest.Disk         // of the running directory, made for a restore
 }
 
 // life names the node that runs here; false while none does, or it is about to end.
 func (m *machine) life() (turn int, runs bool) {
 	turn = int(m.turns.Load())
 	return turn, turn%2 == 1
+}
+
+// ends says that the node is about to end.
+func (m *machine) ends() {
+	m.turns.Add(1)
+	m.runs.Store(nil)
 }
 
 func (m *machine) down() bool { return m.Node == nil }
@@ -40,6 +47,7 @@ func (m *machine) start() {
 	if err := m.Start(); err != nil {
 		m.w.wrong("node %d does not start: %v", m.index+1, err)
 	}
+	m.runs.Store(m.Node)
 }
 
 // holds returns what the machine's node holds of every key, or of a machine that is down what it kept. Where a node was
@@ -57,11 +65,21 @@ func (m *machine) holds() map[string]causal.State {
 	return held
 }
 
+// mayHold reports whether the machine holds a write, as far as is known: of one that is down, or about to be, it is not.
+func (m *machine) mayHold(key string, delta causal.State) bool {
+	n := m.runs.Load()
+	if n == nil {
+		return true
+	}
+	state, _, err := n.Copy([]byte(key))
+	return err != nil || state.Covers(delta)
+}
+
 // kill ends the node as kill -9 does.
 func (m *machine) kill() {
 	if !m.down() {
 		m.kept = m.holds()
-		m.turns.Add(1)
+		m.ends()
 		m.Kill()
 	}
 }
@@ -73,7 +91,7 @@ func (m *machine) stop() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopMax)
 	defer cancel()
-	m.turns.Add(1)
+	m.ends()
 	if err := m.Node.Shutdown(ctx); err != nil {
 		m.w.wrong("node %d does not shut down well: %v", m.index+1, err)
 	}
@@ -90,7 +108,7 @@ func (m *machine) powerCut(percent int, rng *rand.Rand) {
 	if m.w.script.Sync == "always" {
 		m.kept = m.holds()
 	}
-	m.turns.Add(1)
+	m.ends()
 	m.PowerCut(percent, rng)
 	if m.kept == nil {
 		m.w.lose(m)
@@ -115,7 +133,7 @@ func (m *machine) fail() {
 	case <-time.After(brokenMax): // nothing was written
 	}
 	m.kept = nil // what it holds cannot be asked any more
-	m.turns.Add(1)
+	m.ends()
 	m.Kill()
 }
 

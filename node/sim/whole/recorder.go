@@ -16,7 +16,8 @@ import (
 // draws when the client's bytes arrive; a client asks no two of a kind for one key of one node at a time, so that the
 // answer tells the stamp of its own.
 type recorder struct {
-	began time.Time
+	began   time.Time
+	holders func(key string, delta causal.State) int // at most, now
 
 	mu struct {
 		sync.Mutex
@@ -24,6 +25,7 @@ type recorder struct {
 		waiting map[kind]*asked
 		stamps  map[causal.Stamp]*asked
 		mints   []*minted
+		written map[causal.Stamp][]*minted
 	}
 }
 
@@ -60,8 +62,9 @@ type minted struct {
 	stamps []causal.Stamp
 }
 
-func newRecorder() *recorder {
-	r := &recorder{began: time.Now()}
+func newRecorder(holders func(string, causal.State) int) *recorder {
+	r := &recorder{began: time.Now(), holders: holders}
+	r.mu.written = map[causal.Stamp][]*minted{}
 	r.mu.waiting, r.mu.stamps = map[kind]*asked{}, map[causal.Stamp]*asked{}
 	return r
 }
@@ -125,6 +128,9 @@ func (e eyes) Answered(ops []*request.Op) {
 		if !op.Stamp.IsZero() {
 			e.mu.stamps[op.Stamp] = a
 		}
+		if m := e.mu.written[op.Stamp]; op.Result.Err == nil && len(m) == 1 && !m[0].Dented {
+			a.Holders, a.Need = e.holders(a.Key, m[0].Delta), quorum
+		}
 	}
 }
 
@@ -135,6 +141,7 @@ func (e eyes) Minted(key request.Key, m coordinator.Minted, delta causal.State, 
 	w := &minted{Mint: check.Mint{Key: string(key.Name), Node: e.node, At: e.now(), Retry: m.Retry, Base: m.Base, Delta: delta, Dented: err != nil, Lost: err != nil}}
 	for _, op := range m.Ops {
 		w.stamps = append(w.stamps, op.Stamp)
+		e.mu.written[op.Stamp] = append(e.mu.written[op.Stamp], w)
 	}
 	e.mu.mints = append(e.mu.mints, w)
 }
@@ -163,6 +170,7 @@ func (r *recorder) history(reads bool) *check.History {
 		h.Mints = append(h.Mints, r.resolve(h, m))
 	}
 	r.acknowledge(h)
+	r.modify(h)
 	r.know(h)
 	return h
 }
@@ -193,6 +201,20 @@ func (r *recorder) acknowledge(h *check.History) {
 		if m := written[a.ID]; len(m) == 1 && a.Outcome == check.Done && a.acks >= quorum && (m[0].QuorumAt == 0 || a.End < m[0].QuorumAt) {
 			m[0].QuorumAt = a.End
 		}
+	}
+}
+
+// modify adds what the coordinators of read-modify-writes had read, which takes R primaries.
+func (r *recorder) modify(h *check.History) {
+	for _, m := range h.Mints {
+		if slices.ContainsFunc(m.Ops, func(id int) bool { return h.Ops[id].Verb != request.Modify }) {
+			continue // a DEL may read fallbacks
+		}
+		read := &check.Read{Key: m.Key, Node: m.Node, Begin: m.At, End: m.At, Primaries: true, Modify: true, State: m.Base}
+		for _, id := range m.Ops {
+			read.Begin = min(read.Begin, h.Ops[id].Begin)
+		}
+		h.Reads = append(h.Reads, read)
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 const (
 	Split   = "split"   // the nodes named are cut from all others, both ways
 	OneWay  = "oneway"  // what the first node sends to the second does not arrive
+	Flap    = "flap"    // what the first node sends to the second is held up for amount milliseconds, again and again
 	Slow    = "slow"    // what the first node sends to the second takes amount milliseconds longer
 	Stop    = "stop"    // a shutdown in good order, and a start
 	Kill    = "kill"    // kill -9: what was written to the disk stays
@@ -28,11 +29,11 @@ const (
 
 // Kinds returns the names of all faults.
 func Kinds() []string {
-	return []string{Split, OneWay, Slow, Stop, Kill, Power, Restore, Delete, Clock, Full, Broken}
+	return []string{Split, OneWay, Flap, Slow, Stop, Kill, Power, Restore, Delete, Clock, Full, Broken}
 }
 
 // gentle returns the faults after which hints alone must make all copies agree: nothing is lost from memory or a disk.
-func gentle() []string { return []string{Split, OneWay, Slow, Stop, Clock, Full} }
+func gentle() []string { return []string{Split, OneWay, Flap, Slow, Stop, Clock, Full} }
 
 // Fault is something that goes wrong for a while.
 type Fault struct {
@@ -96,6 +97,8 @@ func (f *Fault) draw(rng *rand.Rand, nodes int) {
 		n = 1 + rng.IntN(nodes/2)
 	case OneWay:
 		n = 2
+	case Flap:
+		n, f.Amount = 2, 100+rng.IntN(900)
 	case Slow:
 		n, f.Amount = 2, 20+rng.IntN(1500)
 	case Power:

@@ -84,7 +84,7 @@ func (w *world) wrong(format string, args ...any) {
 // run starts the cluster, lets clients and faults at it, and mends everything.
 func (w *world) run() {
 	defer w.close()
-	w.rec = newRecorder()
+	w.rec = newRecorder(w.holders)
 	for _, m := range w.machines {
 		m.start()
 	}
@@ -149,6 +149,16 @@ func (w *world) lose(m *machine) {
 		}
 	}
 	w.rec.lose(others)
+}
+
+// holders counts the machines that hold a write, or may.
+func (w *world) holders(key string, delta causal.State) (n int) {
+	for _, m := range w.machines {
+		if m.mayHold(key, delta) {
+			n++
+		}
+	}
+	return n
 }
 
 // hints counts the hints for nodes that live.

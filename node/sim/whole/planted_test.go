@@ -1,0 +1,33 @@
+//go:build faults
+
+package whole
+
+import (
+	"flag"
+	"strings"
+	"testing"
+
+	"github.com/holdfastdb/holdfast/fault"
+)
+
+var planted = flag.String("whole.planted", "", "the only faults to plant, by name, with commas; empty: all that this simulator is to find")
+
+// Each bug that can be planted in the code of the nodes breaks an invariant within some seeds.
+func TestPlantedFaultsAreFound(t *testing.T) {
+	for _, p := range fault.All() {
+		if *planted != "" && !strings.Contains(","+*planted+",", ","+p.String()+",") {
+			continue
+		}
+		t.Run(p.String(), func(t *testing.T) {
+			fault.Plant(p)
+			defer fault.Plant(fault.None)
+			for s := *seed; s < *seed+uint64(*seeds); s++ {
+				if r := Play(t, Generate(s, nil)); len(r.Violations) > 0 {
+					t.Logf("seed %d, %d violations, the first: %s", s, len(r.Violations), r.Violations[0])
+					return
+				}
+			}
+			t.Errorf("not found in %d seeds", *seeds)
+		})
+	}
+}
