@@ -133,7 +133,7 @@ func (n *node) confirmBoot(try int) {
 		return
 	}
 	n.after(second, func() {
-		asked, fresh, open := 0, 0, 0
+		asked, fresh, silent, open := 0, 0, 0, 0
 		for _, to := range n.w.nodes {
 			if to == n || !n.sees[to.id] {
 				continue
@@ -146,13 +146,15 @@ func (n *node) confirmBoot(try int) {
 				answer(nil)
 			}, func(err error) {
 				open--
-				if err == nil && said {
+				switch {
+				case err != nil || !said:
+					silent++
+				case yes:
+					asked, fresh = asked+1, fresh+1
+				default:
 					asked++
-					if yes {
-						fresh++
-					}
 				}
-				if open == 0 && asked > 0 {
+				if open == 0 && asked > 0 && silent == 0 {
 					n.resume(asked == fresh)
 				} else if open == 0 {
 					n.confirmBoot(try + 1)

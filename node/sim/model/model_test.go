@@ -1,9 +1,9 @@
 package model
 
 import (
+	"errors"
 	"fmt"
-	"os"
-	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/holdfastdb/holdfast/node/sim/check"
@@ -51,24 +51,38 @@ func BenchmarkSeed(b *testing.B) {
 	}
 }
 
-func seeds() int {
-	n, err := strconv.Atoi(os.Getenv("SEEDS"))
-	if err != nil {
-		return 300
+func TestShrinkFindsTheStepsThatMatter(t *testing.T) {
+	s := Generate(3, nil)
+	s.Steps = append(s.Steps, Step{At: 1, Verb: "SET", Client: 1, Node: 1, Key: "x"}, Step{At: 2, Verb: "DEL", Client: 1, Node: 1, Key: "x"})
+	short := Shrink(s, 1000, func(s *Script) bool {
+		return strings.Contains(s.String(), "SET x") && strings.Contains(s.String(), "DEL x")
+	})
+	if len(short.Steps) != 2 {
+		t.Fatalf("not the shortest:\n%s", short)
 	}
-	return n
 }
 
-func TestSeeds(t *testing.T) {
-	found := map[string]int{}
-	for seed := range uint64(seeds()) {
-		h, _ := Run(Generate(seed, nil))
-		for _, v := range check.All(h) {
-			found[v.Name]++
-			if found[v.Name] < 4 {
-				t.Errorf("seed %d: %v", seed, v)
-			}
+func TestBadScriptsAreRefused(t *testing.T) {
+	for _, text := range []string{"", "seed 1 nodes 99 sync os loss 0 duplicate 0", "seed 1 nodes 3 sync os loss 0 duplicate 0\nnonsense",
+		"seed 1 nodes 3 sync os loss 0 duplicate 0\n5 client x node 1 SET a", "seed 1 nodes 3 sync os loss 0 duplicate 0\n5 client 1 node 7 SET a",
+		"seed 1 nodes 3 sync os loss 0 duplicate 0\n5 client 1 node 1 FROB a", "seed 1 nodes 3 sync os loss 0 duplicate 0\n5 melt 1 0 100"} {
+		if _, err := Parse(text); !errors.Is(err, ErrScript) {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
-	t.Log(found)
+}
+
+// Every kind of fault and of operation is drawn.
+func TestGeneratorDrawsEverything(t *testing.T) {
+	drawn := map[string]bool{}
+	for seed := range uint64(300) {
+		for _, step := range Generate(seed, nil).Steps {
+			drawn[step.Verb] = true
+		}
+	}
+	for _, verb := range append(FaultKinds(), operations...) {
+		if !drawn[verb] {
+			t.Errorf("no %s in 300 scripts", verb)
+		}
+	}
 }

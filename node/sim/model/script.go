@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/holdfastdb/holdfast/node/sim/check"
@@ -95,8 +96,9 @@ func Parse(text string) (*Script, error) {
 			_, err = fmt.Sscanf(line, "seed %d nodes %d sync %s loss %d duplicate %d", &s.Seed, &s.Nodes, &s.Sync, &s.Loss, &s.Duplicate)
 		} else {
 			var step Step
-			step, err = parseStep(line)
-			s.Steps = append(s.Steps, step)
+			if step, err = parseStep(line); err == nil {
+				err = s.admit(step)
+			}
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%w: %q: %w", ErrScript, line, err)
@@ -109,6 +111,24 @@ func Parse(text string) (*Script, error) {
 }
 
 const nodesMax = 9
+
+// admit adds a step whose names and nodes are known.
+func (s *Script) admit(step Step) error {
+	nodes, known := [2]int{step.A, max(step.B, 1)}, faults
+	if step.operation() {
+		nodes, known = [2]int{step.Node, 1}, operations
+	}
+	if !slices.Contains(known, step.Verb) {
+		return fmt.Errorf("unknown step %q", step.Verb)
+	}
+	for _, n := range nodes {
+		if n < 1 || n > s.Nodes {
+			return fmt.Errorf("no node %d", n)
+		}
+	}
+	s.Steps = append(s.Steps, step)
+	return nil
+}
 
 func parseStep(line string) (s Step, err error) {
 	words := strings.Fields(line)
