@@ -71,7 +71,7 @@ func (w *world) ends(f Fault, m *machine) (begin, end func()) {
 	case Delete:
 		return func() { m.replace(replicatest.NewDisk()) }, m.start
 	case Restore:
-		return func() { m.copy = m.Disk.Kill() }, func() { m.replace(m.copy); m.start() }
+		return func() { m.backUp(f.Amount == 0) }, func() { m.replace(m.copy); m.start() }
 	}
 	panic("whole: unknown fault " + f.Kind)
 }

@@ -122,6 +122,17 @@ func (m *machine) replace(disk *replicatest.Disk) {
 	m.w.lose(m)
 }
 
+// backUp copies the directory, of the running node or between a shutdown in good order and a start.
+func (m *machine) backUp(running bool) {
+	if running || m.down() {
+		m.copy = m.Disk.Kill()
+		return
+	}
+	m.stop()
+	m.copy = m.Disk.Copy(m.Config.Dir)
+	m.start()
+}
+
 // fail lets the disk fail and the node take itself out of service, upon which its process ends.
 func (m *machine) fail() {
 	if m.down() {

@@ -20,7 +20,7 @@ const (
 	Stop    = "stop"    // a shutdown in good order, and a start
 	Kill    = "kill"    // kill -9: what was written to the disk stays
 	Power   = "power"   // a power cut: of what was not fsynced, amount percent of the writes stay
-	Restore = "restore" // the node is killed, and started on the copy made of its running directory when the fault began
+	Restore = "restore" // the node is killed, and started on the copy that was made of its directory when the fault began (amount 1: between a stop and a start)
 	Delete  = "delete"  // the node is killed, and started on an empty disk
 	Clock   = "clock"   // the wall clock jumps by amount milliseconds, and back at the end
 	Full    = "full"    // no room on the disk
@@ -31,6 +31,8 @@ const (
 func Kinds() []string {
 	return []string{Split, OneWay, Flap, Slow, Stop, Kill, Power, Restore, Delete, Clock, Full, Broken}
 }
+
+const none = "none"
 
 // gentle returns the faults after which hints alone must make all copies agree: nothing is lost from memory or a disk.
 func gentle() []string { return []string{Split, OneWay, Flap, Slow, Stop, Clock, Full} }
@@ -53,7 +55,7 @@ type Script struct {
 	Faults []Fault
 }
 
-// Generate derives the script of a seed. Kinds, if any, are the only faults in it.
+// Generate derives the script of a seed. Kinds, if any, are the only faults in it; "none" stands for no fault.
 func Generate(seed uint64, kinds []string) *Script {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	s := &Script{Seed: seed, Nodes: 3 + rng.IntN(3), Sync: "os", Lasts: between(rng, lastsMin, lastsMax)}
@@ -68,6 +70,9 @@ func Generate(seed uint64, kinds []string) *Script {
 		if rng.IntN(3) == 0 {
 			kinds = gentle()
 		}
+	}
+	if slices.Equal(kinds, []string{none}) {
+		return s
 	}
 	for range faultsMin + rng.IntN(faultsMax-faultsMin+1) {
 		f := Fault{At: between(rng, 0, s.Lasts), For: between(rng, faultMin, faultMax), Kind: kinds[rng.IntN(len(kinds))]}
@@ -101,6 +106,8 @@ func (f *Fault) draw(rng *rand.Rand, nodes int) {
 		n, f.Amount = 2, 100+rng.IntN(900)
 	case Slow:
 		n, f.Amount = 2, 20+rng.IntN(1500)
+	case Restore:
+		f.Amount = rng.IntN(2)
 	case Power:
 		f.Amount = rng.IntN(101)
 	case Clock:

@@ -14,24 +14,30 @@ import (
 var (
 	seeds  = flag.Int("whole.seeds", 5, "how many seeds TestSeeds runs")
 	seed   = flag.Uint64("whole.seed", 1, "the first of them")
-	faults = flag.String("whole.faults", "", "the only faults to inject, by name, with commas; empty: all")
+	faults = flag.String("whole.faults", "", "the only faults to inject, by name, with commas; empty: all; none: none")
 	out    = flag.String("whole.out", "", "the folder that keeps what failed; empty: one that is removed")
 	shrink = flag.Bool("whole.shrink", true, "leave out of a script that fails what it does not need")
 	script = flag.String("whole.script", "", "a script for TestScript to play")
 )
 
-func kindsOf(text string) []string {
+func kindsOf(t *testing.T, text string) []string {
 	if text == "" {
 		return nil
 	}
-	return strings.Split(text, ",")
+	kinds := strings.Split(text, ",")
+	for _, k := range kinds {
+		if !slices.Contains(append(Kinds(), none), k) {
+			t.Fatalf("-whole.faults: %q is none of %v", k, Kinds())
+		}
+	}
+	return kinds
 }
 
 func TestSeeds(t *testing.T) {
 	var sum Summary
 	for s := *seed; s < *seed+uint64(*seeds); s++ {
 		t.Run(fmt.Sprintf("seed=%d", s), func(t *testing.T) {
-			r := Play(t, Generate(s, kindsOf(*faults)))
+			r := Play(t, Generate(s, kindsOf(t, *faults)))
 			sum.Add(r)
 			failed(t, r)
 		})

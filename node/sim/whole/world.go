@@ -74,6 +74,14 @@ func (f Fault) beyondDrift() bool {
 	return f.Kind == Clock && time.Duration(max(f.Amount, -f.Amount))*time.Millisecond > driftMax
 }
 
+// skewMax is how many milliseconds two clocks may be apart that are not beyond the drift bound.
+func (w *world) skewMax() int64 {
+	if w.script.has(Clock) {
+		return 2 * driftMax.Milliseconds()
+	}
+	return 0
+}
+
 // wrong notes a violation that no checker looks for.
 func (w *world) wrong(format string, args ...any) {
 	w.mu.Lock()
@@ -186,6 +194,7 @@ func (w *world) result(virtual time.Duration) *Result {
 			r.Violations = append(r.Violations, fmt.Sprintf("operation %d, %s, was answered %q", a.ID, a.text, a.Err))
 		}
 	}
+	r.Violations = append(r.Violations, w.rec.vanished(r.history, w.skewMax())...)
 	for _, v := range check.All(r.history) {
 		r.Violations = append(r.Violations, v.String())
 	}
