@@ -83,6 +83,11 @@ func TestEachCheckerFindsABrokenHistory(t *testing.T) {
 		{"a dot with two values", "dots", func(h *History) { h.Mints = append(h.Mints, &Mint{Ops: []int{1}, Key: "k", Delta: one(1, "c")}) }},
 		{"a quorum read of an overwritten value", "quorum", func(h *History) { h.Reads[0].State = one(1, "a") }},
 		{"a quorum read that misses a value", "quorum", func(h *History) { h.Reads[0].State = causal.State{} }},
+		{"a value that was swept before its time", "quorum", func(h *History) {
+			b := h.Mints[1].Delta
+			b.Siblings[0].ExpireAt = 900
+			h.Reads[0].Wall, h.Reads[0].State = 100, causal.State{Seen: b.Seen}
+		}},
 		{"a read-modify-write that read fallbacks", "quorum", func(h *History) { *h.Reads[0] = Read{Key: "k", Begin: 20 * second, Modify: true} }},
 		{"an operation without an answer", "answered", func(h *History) { h.Ops[0].Outcome = Unanswered }},
 		{"an answer after the deadline", "answered", func(h *History) { h.Ops[0].End = 9 * second }},

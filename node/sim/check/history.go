@@ -67,8 +67,9 @@ type Read struct {
 	Node      int
 	Begin     Moment
 	End       Moment
-	Primaries bool // answered by R primaries
-	Modify    bool // by a read-modify-write, which needs them
+	Primaries bool  // answered by R primaries
+	Modify    bool  // by a read-modify-write, which needs them
+	Wall      int64 // Unix milliseconds by a right clock when it began; 0: not known
 	State     causal.State
 }
 
