@@ -13,11 +13,12 @@ import (
 
 var planted = flag.String("whole.planted", "", "the only faults to plant, by name, with commas; empty: all that this simulator is to find")
 
-const plantedSeeds = 40 // each bug has at least so many to be found in
+const plantedSeeds = 60 // each bug has at least so many to be found in
 
 // rare are the bugs that need more seeds than a run of this simulator has; that of the model finds them.
 func rare() []fault.Point {
-	return []fault.Point{fault.ForgetSequence, fault.ForgetStamps, fault.SettleUnderWay, fault.DigestSeenOnly, fault.DropChangedHint, fault.ConfirmBeforeSync}
+	return []fault.Point{fault.ForgetSequence, fault.ResumeUnconfirmed, fault.ForgetStamps, fault.SettleUnderWay, fault.DigestSeenOnly,
+		fault.DropChangedHint, fault.CancelUncovered, fault.ConfirmBeforeSync}
 }
 
 // Each bug that can be planted in the code of the nodes breaks an invariant within some seeds.
