@@ -39,7 +39,7 @@ type bridge struct {
 
 // routine reports whether a warning is none: what follows from a veto of ours, and a node that comes back.
 func routine(text string) bool {
-	return strings.Contains(text, errForeign.Error()) || strings.HasPrefix(text, "Refuting a ")
+	return strings.Contains(text, errForeign.Error()) || strings.HasPrefix(text, "Refuting ")
 }
 
 // Write never fails.
