@@ -167,6 +167,8 @@ func (c *client) wrote(k *history.Key, value string, over []string, a answer) bo
 	}
 	if surely || perhaps {
 		k.Writes = append(k.Writes, w)
+	} else {
+		k.Refused = append(k.Refused, history.Write{Value: value, Begin: a.begin, End: a.end, Over: over})
 	}
 	return surely
 }

@@ -195,8 +195,42 @@ func (v *verdict) print(w io.Writer, o options, took time.Duration) {
 	for _, f := range v.violations[:min(len(v.violations), ViolationsMax)] {
 		fmt.Fprintf(w, "violation: %s: %s\n", f.checker, f.text)
 	}
+	if len(v.violations) > 0 {
+		v.explain(w)
+	}
 	fmt.Fprintf(w, "faults: seed %d: %d nodes, %d faults, %d operations, %d acknowledged writes, %d lost, %d back, %d violations in %v\n", o.seed, o.nodes,
 		len(v.nemesis.episodes), total, v.done.acked, count[checkLost], count[checkBack], len(v.violations), took.Round(time.Second))
+}
+
+// explain tells what was done to the first key that a violation names, and all faults.
+func (v *verdict) explain(w io.Writer) {
+	for _, e := range v.nemesis.episodes {
+		fmt.Fprintf(w, "fault: %s to %v\n", e, e.end.Round(time.Millisecond))
+	}
+	for _, f := range v.violations {
+		key, _, _ := strings.Cut(f.text, ": ")
+		for _, keys := range []map[string]*history.Key{v.done.own, v.done.shared, v.done.versions} {
+			if k := keys[key]; k != nil {
+				tellKey(w, key, k)
+				return
+			}
+		}
+	}
+}
+
+// tellKey prints a key's last writes in the order of their begins.
+func tellKey(w io.Writer, key string, k *history.Key) {
+	all := slices.Concat(k.Writes, k.Refused)
+	slices.SortFunc(all, func(a, b history.Write) int { return cmp.Compare(a.Begin, b.Begin) })
+	for _, x := range all[max(0, len(all)-toldMax):] {
+		what := "acknowledged at " + x.End.String()
+		if x.End == history.Never {
+			what = "never acknowledged"
+		} else if slices.ContainsFunc(k.Refused, func(r history.Write) bool { return r.Begin == x.Begin && r.Value == x.Value }) {
+			what = "refused at " + x.End.String()
+		}
+		fmt.Fprintf(w, "%s: at %v %q over %q, %s\n", key, x.Begin, x.Value, x.Over, what)
+	}
 }
 
 // faults counts the faults by kind, in the menu's order.

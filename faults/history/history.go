@@ -12,8 +12,7 @@ import (
 // Never is the end of a write that was not acknowledged: it may take effect at any time after it began.
 const Never = time.Duration(math.MaxInt64)
 
-// Write is one write of a key, by the clients' clock. A write that was refused is not part of a history: nobody may ever
-// see its value.
+// Write is one write of a key, by the clients' clock.
 type Write struct {
 	Value      string // unique in its key; empty: a delete
 	Begin, End time.Duration
@@ -29,13 +28,14 @@ type Read struct {
 
 // Key is what was done to one key, in no order.
 type Key struct {
-	Writes []Write
-	Reads  []Read
+	Writes  []Write
+	Reads   []Read
+	Refused []Write // what was answered so was not executed: nobody may ever see it
 }
 
 // Add joins what another client did and saw.
 func (k *Key) Add(o Key) {
-	k.Writes, k.Reads = append(k.Writes, o.Writes...), append(k.Reads, o.Reads...)
+	k.Writes, k.Reads, k.Refused = append(k.Writes, o.Writes...), append(k.Reads, o.Reads...), append(k.Refused, o.Refused...)
 }
 
 // Kind is what is wrong with a history.

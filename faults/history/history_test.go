@@ -47,7 +47,7 @@ func TestBrokenHistoriesAreSeen(t *testing.T) {
 		{"a value nobody put", Versions, nil, get(5, 6, "a"), Invented},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := c.check("k", Key{c.writes, []Read{c.read}})
+			got := c.check("k", Key{Writes: c.writes, Reads: []Read{c.read}})
 			if c.broken == "" && len(got) > 0 || c.broken != "" && (len(got) != 1 || got[0].Kind != c.broken) {
 				t.Errorf("got %q, want %q", got, c.broken)
 			}
