@@ -142,8 +142,18 @@ func (w *writer) owe(target ring.NodeID, k request.Key, delta causal.State) erro
 	if held.encoded == nil && !w.s.hints.addMarker(target) {
 		return w.owePlace(target, placeOf(k))
 	}
-	_, err = w.putHint(target, k, held, hint{kind: hintMarker, owed: held.owed.Join(delta.Seen).Prune(w.s.cfg.Settled)})
+	_, err = w.putHint(target, k, held, held.owing(delta.Seen, w.s.cfg.Settled))
 	return err
+}
+
+// owing returns the marker that also stands for a write. A delete mints no dot, so that the context alone would not tell:
+// an acknowledgement of the dots must not cancel it, and a delivery under way, read before it, must not drop it.
+func (h *heldHint) owing(seen causal.Context, settled func(causal.Stamp) bool) hint {
+	next := hint{kind: hintMarker, owed: h.owed.Join(seen).Prune(settled), again: h.again}
+	if h.encoded != nil && h.owed.Covers(seen) {
+		next.again++
+	}
+	return next
 }
 
 // oweStored is owe for what is in the key's own row already and known by its context alone. A data hint is given the row:
@@ -210,10 +220,10 @@ func (w *writer) dropHint(target ring.NodeID, k request.Key, held *heldHint) err
 }
 
 // CancelHint drops the marker for the target if seen, which the target is known to have durably, covers all that the
-// marker stands for. Data hints stay: they are delivered.
+// marker stands for, and no delete is among that. Data hints stay: they are delivered.
 func (s *Store) CancelHint(target ring.NodeID, k request.Key, seen causal.Context) error {
 	n, err := s.dropHints(target, []request.Key{k}, func(_ int, h *heldHint) bool {
-		return h.kind == hintMarker && (seen.Covers(h.owed) || fault.On(fault.CancelUncovered))
+		return h.kind == hintMarker && (h.again == 0 && seen.Covers(h.owed) || fault.On(fault.CancelUncovered))
 	})
 	s.events.hintsCancelled.Add(uint64(n))
 	return err

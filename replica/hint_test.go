@@ -143,6 +143,38 @@ func TestOwedPartitionSurvivesAPowerCutAndIsPaid(t *testing.T) {
 	})
 }
 
+// deleting is a write that removes what the context covers, and misses the target.
+func deleting(name string, seen causal.Context, target ring.NodeID) *request.Write {
+	return owing(&request.Write{Key: keyOf(name), Mint: &put{seen: &seen}}, target)
+}
+
+// A delete mints no dot: that the target acknowledged the dots does not mean that it knows them to be gone.
+func TestMarkerOfADeleteIsNotCancelledByItsDots(t *testing.T) {
+	s := openMem(t)
+	one := owing(setter(s, "k", "1"), targetA)
+	write(t, s, one)
+	write(t, s, deleting("k", one.Delta.Seen, targetA))
+	if err := s.CancelHint(targetA, keyOf("k"), one.Delta.Seen); err != nil {
+		t.Fatal(err)
+	}
+	wantHints(t, s, 1, 0, 0)
+}
+
+func TestDeleteDuringADeliveryIsDeliveredToo(t *testing.T) {
+	inBubble(t, memConfig(vfs.NewMem()), func(t *testing.T, s *Store) {
+		one := owing(setter(s, "k", "1"), targetA)
+		write(t, s, one)
+		in := newInbox()
+		in.during = sync.OnceFunc(func() { write(t, s, deleting("k", one.Delta.Seen, targetA)) })
+		if err := s.StartHandoff(in.handoff()); err != nil {
+			t.Fatal(err)
+		}
+		settle(3 * handoffEvery)
+		wantHints(t, s, 0, 0, 0)
+		wantValues(t, in.got["k"])
+	})
+}
+
 // inbox is a target that keeps what it is given.
 type inbox struct {
 	sync.Mutex

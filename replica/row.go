@@ -84,13 +84,14 @@ type hint struct {
 	kind  hintKind
 	since int64          // Unix milliseconds when it was first owed; the queue row bears it
 	owed  causal.Context // of a marker
+	again uint64         // of a marker: how often it was owed without a new dot, that is for a delete
 	row                  // of data
 }
 
 func appendHint(dst []byte, h hint) []byte {
 	dst = binary.BigEndian.AppendUint64(append(dst, rowFormat, byte(h.kind)), uint64(h.since))
 	if h.kind == hintMarker {
-		return h.owed.Append(dst)
+		return h.owed.Append(binary.AppendUvarint(dst, h.again))
 	}
 	return h.state.Append(appendActor(dst, h.actor))
 }
@@ -103,7 +104,12 @@ func decodeHint(b []byte) (h hint, err error) {
 	h.kind, h.since = hintKind(b[1]), int64(binary.BigEndian.Uint64(b[2:]))
 	switch h.kind {
 	case hintMarker:
-		h.owed, err = decodeContext(b[head:])
+		again, n := binary.Uvarint(b[head:])
+		if n <= 0 {
+			return h, fmt.Errorf("replica: damaged marker: %w", request.ErrCorrupt)
+		}
+		h.again = again
+		h.owed, err = decodeContext(b[head+n:])
 	case hintData:
 		var rest []byte
 		if h.actor, rest, err = splitActor(b[head:]); err == nil {

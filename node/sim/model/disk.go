@@ -22,6 +22,7 @@ type hint struct {
 	data  bool // else a marker
 	since check.Moment
 	owed  causal.Context
+	again int // of a marker: how often it was owed without a new dot
 	row
 }
 

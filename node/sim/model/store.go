@@ -220,7 +220,11 @@ func (w *writer) owe(target int, key string, delta causal.State) {
 		w.n.oweMark(w, target, key)
 		return
 	}
-	w.putHint(id, held, known, hint{owed: held.owed.Join(delta.Seen).Prune(w.n.settled)})
+	next := hint{owed: held.owed.Join(delta.Seen).Prune(w.n.settled), again: held.again}
+	if known && held.owed.Covers(delta.Seen) {
+		next.again++
+	}
+	w.putHint(id, held, known, next)
 }
 
 // oweStored is writer.oweStored: a data hint is given the row.
@@ -246,7 +250,7 @@ func (w *writer) putHint(id hintID, held hint, known bool, next hint) (changed b
 }
 
 func (h hint) equal(o hint) bool {
-	return h.data == o.data && h.since == o.since && h.owed.Equal(o.owed) && h.actor == o.actor && h.state.Equal(o.state)
+	return h.data == o.data && h.since == o.since && h.owed.Equal(o.owed) && h.again == o.again && h.actor == o.actor && h.state.Equal(o.state)
 }
 
 // markers counts the target's marker hints.

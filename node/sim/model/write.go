@@ -382,7 +382,7 @@ func (n *node) pay(d due) {
 		n.apply(&write{key: d.key, asRole: roleFallback, delta: d.state, target: d.target, reserve: true})
 	case dueCancel:
 		n.dropHint(hintID{d.target, d.key}, func(h hint) bool {
-			return !h.data && (d.state.Seen.Covers(h.owed) || fault.On(fault.CancelUncovered))
+			return !h.data && (h.again == 0 && d.state.Seen.Covers(h.owed) || fault.On(fault.CancelUncovered))
 		})
 	case dueRepair:
 		n.repair(d)
