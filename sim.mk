@@ -14,6 +14,10 @@ endef
 
 sim: ## simulate SEEDS clusters on model stores, from SEED on; FAULTS=kind,kind or none
 	$(call simulation,-timeout 120m ./node/sim -run TestSim -sim.seeds=$(SEEDS) -sim.seed=$(SEED) -sim.faults=$(FAULTS))
+ifeq ($(CI),true) # beside the fixed seeds, new ones every time, and a few clusters of whole nodes
+	$(call simulation,-timeout 10m ./node/sim -run TestSim -sim.seeds=$(SEEDS) -sim.seed=$(shell date +%s)00000)
+	$(call simulation,-timeout 10m ./node/sim/whole -run TestSeeds -whole.seeds=10 -whole.seed=$(shell date +%s))
+endif
 
 sim-whole: ## simulate SEEDS clusters of whole nodes, from SEED on; FAULTS as for sim
 	$(call simulation,-timeout 240m ./node/sim/whole -run TestSeeds -whole.seeds=$(SEEDS) -whole.seed=$(SEED) -whole.faults=$(FAULTS))
