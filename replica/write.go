@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
@@ -356,9 +357,10 @@ func mintedBy(actor causal.Actor, delta causal.State) minted {
 }
 
 // survivors returns the siblings that outstamp everything in the delta, with the context that covers them and nothing
-// else: whoever writes over them must not cover what it was not shown. Zero for a delta without siblings.
+// else: whoever writes over them must not cover what it was not shown. Zero for a delta without siblings, and for one that
+// was overwritten before it arrived, itself or its twin: what overwrote it stands, and must not be removed for its sake.
 func survivors(stored, delta causal.State) causal.State {
-	if len(delta.Siblings) == 0 {
+	if len(delta.Siblings) == 0 || overwritten(stored, delta.Siblings[0]) {
 		return causal.State{}
 	}
 	newest := delta.Siblings[0].Stamp
@@ -374,6 +376,12 @@ func survivors(stored, delta causal.State) causal.State {
 		seen = seen.Add(x.Dot)
 	}
 	return causal.State{Seen: seen, Siblings: stored.Siblings[:n:n]}
+}
+
+// overwritten reports whether the state has met the sibling, or its twin, and holds it no more.
+func overwritten(s causal.State, x causal.Sibling) bool {
+	held := slices.ContainsFunc(s.Siblings, func(h causal.Sibling) bool { return h.Dot == x.Dot })
+	return s.Seen.HasStamp(x.Stamp) || s.Seen.Has(x.Dot) && !held
 }
 
 // putRow adds the row, its expiries and its counts to the batch, and reports whether the state changed at all. capped

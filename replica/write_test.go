@@ -53,6 +53,25 @@ func TestDeclinedMintWritesNothing(t *testing.T) {
 	}
 }
 
+// A coordinator removes the survivors of its write. What overwrote the write, or its twin, is none: a copy of a write that was
+// retried elsewhere, answered, and then overwritten may arrive that late.
+func TestWhatOverwroteTheDeltaIsNoSurvivor(t *testing.T) {
+	s := openMem(t)
+	old := version(s, "old")
+	first := &request.Write{Key: keyOf("k"), Mint: &put{versions: []causal.Version{old}}}
+	write(t, s, first)
+	write(t, s, setter(s, "k", "newer"))
+	twin := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 99, Seq: 1}, []causal.Version{old}, nil)
+	for name, late := range map[string]causal.State{"the write": first.Delta, "its twin": twin} {
+		el := &request.Write{Key: keyOf("k"), Delta: late}
+		write(t, s, el)
+		wantValues(t, read(t, s, "k"), "newer")
+		if !el.Survivor.IsZero() {
+			t.Errorf("%s was overwritten by %q, which is told as its survivor", name, values(el.Survivor))
+		}
+	}
+}
+
 func TestSurvivorOutstampsTheDelta(t *testing.T) {
 	s := openMem(t)
 	old := version(s, "old")
