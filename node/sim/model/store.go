@@ -1,6 +1,7 @@
 package model
 
 import (
+	"slices"
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/node/sim/check"
@@ -92,9 +93,9 @@ func (w *writer) rowWrite(el *write) error {
 	return nil
 }
 
-// survivors is replica's: the siblings that outstamp everything in the delta.
+// survivors is replica's: the siblings that outstamp everything in the delta; none of a delta that was overwritten before.
 func survivors(stored, delta causal.State) causal.State {
-	if len(delta.Siblings) == 0 {
+	if len(delta.Siblings) == 0 || overwritten(stored, delta.Siblings[0]) {
 		return causal.State{}
 	}
 	n := 0
@@ -109,6 +110,12 @@ func survivors(stored, delta causal.State) causal.State {
 		seen = seen.Add(x.Dot)
 	}
 	return causal.State{Seen: seen, Siblings: stored.Siblings[:n:n]}
+}
+
+// overwritten is replica's: the state has met the sibling, or its twin, and holds it no more.
+func overwritten(s causal.State, x causal.Sibling) bool {
+	held := slices.ContainsFunc(s.Siblings, func(h causal.Sibling) bool { return h.Dot == x.Dot })
+	return s.Seen.HasStamp(x.Stamp) || s.Seen.Has(x.Dot) && !held
 }
 
 func (w *writer) decide(el *write, cur row, kind uint64) (next row, ok bool, err error) {
