@@ -240,12 +240,32 @@ func (w *world) lose(n *node, left *disk) {
 	before, nodes := n.store.live, len(w.nodes)
 	n.store = newStorage(left)
 	for _, m := range w.history.Mints {
+		if n.gone && m.Dented { // what was kept in hints for it is kept no more
+			m.Lost = m.Lost || !w.kept(m)
+		}
 		if !check.Holds(before.held(m.Key, nodes), m.Delta) || check.Holds(left.held(m.Key, nodes), m.Delta) {
 			continue
 		}
 		m.Dented = true
-		m.Lost = m.Lost || w.holders(m) == 0
+		m.Lost = m.Lost || !w.kept(m)
 	}
+}
+
+// kept reports whether some disk holds a write where it can come back from: not only in a hint for a node that is gone,
+// which waits until that node is removed or replaced.
+func (w *world) kept(m *check.Mint) bool {
+	for _, n := range w.nodes {
+		s := n.store.live.rows[m.Key].state
+		for _, target := range w.nodes {
+			if h := n.store.live.hints[hintID{target.id, m.Key}]; !target.gone {
+				s = causal.Sync(s, h.state)
+			}
+		}
+		if check.Holds(s, m.Delta) {
+			return true
+		}
+	}
+	return false
 }
 
 // holders counts the disks that hold a write, or know that it is overwritten.
