@@ -83,35 +83,43 @@ func Violations(s *model.Script) []check.Violation {
 // Run runs the seeds and stops at the first failure, which it shrinks.
 func (r Runner) Run() *Report {
 	began := time.Now()
-	report := &Report{Counts: model.Counts{Faults: map[string]int{}}}
+	s := &score{report: &Report{Counts: model.Counts{Faults: map[string]int{}}}}
 	var next atomic.Int64
-	var broken atomic.Bool
-	var mu sync.Mutex
 	var wg sync.WaitGroup
-	failed := uint64(0)
 	for range max(1, r.Workers) {
 		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(r.Seeds) && !broken.Load(); i = next.Add(1) - 1 {
+			for i := next.Add(1) - 1; i < int64(r.Seeds) && !s.broken.Load(); i = next.Add(1) - 1 {
 				seed := r.First + uint64(i)
 				h, counts := model.Run(model.Generate(seed, r.Faults))
-				bad := len(check.All(h)) > 0
-				mu.Lock()
-				report.Seeds++
-				report.Counts.Add(counts)
-				if bad && (!broken.Load() || seed < failed) {
-					failed = seed
-					broken.Store(true)
-				}
-				mu.Unlock()
+				s.add(seed, counts, len(check.All(h)) > 0)
 			}
 		})
 	}
 	wg.Wait()
-	report.Took = time.Since(began)
-	if broken.Load() {
-		report.Failure = shrink(failed, model.Generate(failed, r.Faults))
+	s.report.Took = time.Since(began)
+	if s.broken.Load() {
+		s.report.Failure = shrink(s.failed, model.Generate(s.failed, r.Faults))
 	}
-	return report
+	return s.report
+}
+
+// score is what the workers share.
+type score struct {
+	mu     sync.Mutex
+	report *Report
+	failed uint64 // the lowest seed that failed, if any did
+	broken atomic.Bool
+}
+
+func (s *score) add(seed uint64, counts model.Counts, bad bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.report.Seeds++
+	s.report.Counts.Add(counts)
+	if bad && (!s.broken.Load() || seed < s.failed) {
+		s.failed = seed
+		s.broken.Store(true)
+	}
 }
 
 // shrink looks for the shortest script that breaks the same invariant as the first one broken.

@@ -1,11 +1,11 @@
 package model
 
 import (
-	"slices"
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/node/sim/check"
 	"github.com/holdfastdb/holdfast/request"
+	"slices"
 )
 
 // write is request.Write as the model needs it: nodes go by number.
