@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"time"
 )
@@ -25,6 +27,7 @@ type episode struct {
 type nemesis struct {
 	*cluster
 	load     *load
+	out      io.Writer // is told each fault
 	seed     uint64
 	shuffle  *rand.Rand // of the decks
 	rng      *rand.Rand // of one fault: the moments at which it was tried in vain leave no trace in those that follow
@@ -42,7 +45,7 @@ func newNemesis(c *cluster, l *load, o options) *nemesis {
 	if err != nil {
 		panic("faults: options were checked before")
 	}
-	return &nemesis{cluster: c, load: l, menu: kinds, seed: o.seed, shuffle: rand.New(rand.NewPCG(o.seed, 0))}
+	return &nemesis{cluster: c, load: l, menu: kinds, out: os.Stdout, seed: o.seed, shuffle: rand.New(rand.NewPCG(o.seed, 0))}
 }
 
 // rage breaks the cluster for so long, and returns when all faults are over.
@@ -103,6 +106,7 @@ func (n *nemesis) strike(now time.Duration) error {
 	n.deck = n.deck[1:]
 	n.next = now + n.between(betweenMin, betweenMax)
 	n.episodes = append(n.episodes, e)
+	fmt.Fprintf(n.out, "%v: %s of %v until %v\n", now.Round(time.Millisecond), e.name, e.victims, e.end.Round(time.Millisecond))
 	if err := e.begin(n, e); err != nil {
 		return fmt.Errorf("%s: %w", e, err)
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -11,7 +12,7 @@ import (
 
 // quietNemesis returns one whose faults do nothing, so that a schedule takes no time.
 func quietNemesis(nodes int, seed uint64) *nemesis {
-	n := &nemesis{cluster: &cluster{servers: make([]*server, nodes)}, load: &load{began: time.Now()}, seed: seed, shuffle: rand.New(rand.NewPCG(seed, 0)), menu: menu()}
+	n := &nemesis{cluster: &cluster{servers: make([]*server, nodes)}, load: &load{began: time.Now()}, out: io.Discard, seed: seed, shuffle: rand.New(rand.NewPCG(seed, 0)), menu: menu()}
 	for i := range n.menu {
 		nothing := func(*nemesis, *episode) error { return nil }
 		n.menu[i].begin, n.menu[i].end = nothing, nothing

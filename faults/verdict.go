@@ -202,11 +202,8 @@ func (v *verdict) print(w io.Writer, o options, took time.Duration) {
 		len(v.nemesis.episodes), total, v.done.acked, count[checkLost], count[checkBack], len(v.violations), took.Round(time.Second))
 }
 
-// explain tells what was done to the first key that a violation names, and all faults.
+// explain tells what was done to the first key that a violation names.
 func (v *verdict) explain(w io.Writer) {
-	for _, e := range v.nemesis.episodes {
-		fmt.Fprintf(w, "fault: %s to %v\n", e, e.end.Round(time.Millisecond))
-	}
 	for _, f := range v.violations {
 		key, _, _ := strings.Cut(f.text, ": ")
 		for _, keys := range []map[string]*history.Key{v.done.own, v.done.shared, v.done.versions} {
