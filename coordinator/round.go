@@ -125,6 +125,7 @@ func (c *Coordinator) round(turns []turn) {
 	turns = dropExpired(turns)
 	view := c.view.Load()
 	states, errs := c.readAll(view, turns)
+	turns = dropExpired(turns) // the node may have been paused over its read
 	var intents []intent
 	var at []int
 	for i, t := range turns {

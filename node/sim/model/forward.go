@@ -253,14 +253,9 @@ func (n *node) nextRound(key string) {
 }
 
 func (n *node) round(key string, all []waiting) {
-	var turn []waiting
+	turn := n.inTime(all)
 	var deadline check.Moment
-	for _, w := range all {
-		if n.now() > w.deadline {
-			w.report(request.Result{Err: request.ErrExpired})
-			continue
-		}
-		turn = append(turn, w)
+	for _, w := range turn {
 		deadline = max(deadline, w.deadline)
 	}
 	if len(turn) == 0 {
@@ -276,8 +271,24 @@ func (n *node) round(key string, all []waiting) {
 			n.nextRound(key)
 			return
 		}
+		if turn = n.inTime(turn); len(turn) == 0 {
+			n.nextRound(key)
+			return
+		}
 		n.writeRound(key, turn, s, deadline)
 	})
+}
+
+// inTime is dropExpired.
+func (n *node) inTime(all []waiting) (turn []waiting) {
+	for _, w := range all {
+		if n.now() > w.deadline {
+			w.report(request.Result{Err: request.ErrExpired})
+			continue
+		}
+		turn = append(turn, w)
+	}
+	return turn
 }
 
 func (n *node) writeRound(key string, turn []waiting, read causal.State, deadline check.Moment) {
