@@ -145,53 +145,61 @@ func (t *tally) load(b []byte) error {
 // what changed since, so the sum is exact. Nothing is added of a partition that was not read to its end.
 func (s *Store) recount(ctx context.Context, snap *pebble.Snapshot) {
 	defer func() { s.closeQuietly(snap) }()
-	for space := range uint8(request.SpacesMax) {
-		for p := range s.cfg.Partitions {
-			if err := s.recountPlace(ctx, snap, place{space, ring.Partition(p)}); err != nil {
-				if ctx.Err() == nil {
-					s.log.Error("cannot count keys", "space", space, "partition", p, "err", err)
-				}
-				return
-			}
+	if err := s.countRows(ctx, snap); err != nil {
+		if ctx.Err() == nil {
+			s.log.Error("cannot count keys", "err", err)
 		}
+		return
 	}
 	s.tally.counted.Store(true)
 }
 
-func (s *Store) recountPlace(ctx context.Context, snap *pebble.Snapshot, p place) error {
-	prefix := p.append([]byte{prefixData})
-	it, err := snap.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)})
+// countRows walks all rows once, and adds up each partition as it is left: most hold nothing, and are not looked for.
+func (s *Store) countRows(ctx context.Context, snap *pebble.Snapshot) (err error) {
+	all := []byte{prefixData}
+	it, err := snap.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: all, UpperBound: prefixEnd(all)})
 	if err != nil {
 		return err
 	}
-	sum, err := countRows(ctx, it)
-	if err := firstError(err, it.Close()); err != nil {
+	defer func() { err = firstError(err, it.Close()) }()
+	var at place
+	var sum Counts
+	for ok := it.First(); ok; ok = it.Next() {
+		p, one, err := s.countRow(ctx, it)
+		if err != nil {
+			return err
+		}
+		if p != at {
+			s.tally.at(at).add(sum)
+			at, sum = p, Counts{}
+		}
+		sum = sum.plus(one)
+	}
+	if err := it.Error(); err != nil {
 		return err
 	}
-	s.tally.at(p).add(sum)
+	s.tally.at(at).add(sum)
 	return nil
 }
 
-func countRows(ctx context.Context, it *pebble.Iterator) (sum Counts, err error) {
-	for ok := it.First(); ok; ok = it.Next() {
-		if err := ctx.Err(); err != nil {
-			return sum, err
-		}
-		b, err := it.ValueAndErr()
-		if err != nil {
-			return sum, err
-		}
-		_, state, err := splitRow(b)
-		if err != nil {
-			return sum, err
-		}
-		_, siblings, err := causal.PeekWinner(state)
-		if err != nil {
-			return sum, fmt.Errorf("replica: count a row (%v): %w", err, request.ErrCorrupt)
-		}
-		sum = sum.plus(countsOf(len(it.Key()), len(b), siblings))
+func (s *Store) countRow(ctx context.Context, it *pebble.Iterator) (p place, one Counts, err error) {
+	k, ok := splitKey(it.Key()[1:])
+	if p = placeOf(k); !ok || !s.tally.holds(p) {
+		return p, one, fmt.Errorf("replica: count a row of no partition: %w", request.ErrCorrupt)
 	}
-	return sum, it.Error()
+	b, err := it.ValueAndErr()
+	if err = firstError(ctx.Err(), err); err != nil {
+		return p, one, err
+	}
+	_, state, err := splitRow(b)
+	if err != nil {
+		return p, one, err
+	}
+	_, siblings, err := causal.PeekWinner(state)
+	if err != nil {
+		return p, one, fmt.Errorf("replica: count a row of keyspace %d partition %d (%v): %w", p.space, p.partition, err, request.ErrCorrupt)
+	}
+	return p, countsOf(len(it.Key()), len(b), siblings), nil
 }
 
 func firstError(errs ...error) error {
