@@ -291,12 +291,13 @@ func TestRefusalAfterALostReplyIsMaybe(t *testing.T) {
 		inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
 			pl := h.places("k")
 			pl[0].set("coordinate", houseFault{loseReply: true})
-			pl[1].store.refuse = refusal
+			pl[1].store.refuseAll(refusal)
 			if errors.Is(refusal, request.ErrOverloaded) {
 				pl[1].set("coordinate", houseFault{refused: refusal})
 			}
 			r := pl[2].putSeen("k", "v", causal.Context{})
-			if pl[2].store.refuse = nil; errors.Is(r.Err, refusal) {
+			pl[2].store.refuseAll(nil)
+			if errors.Is(r.Err, refusal) {
 				t.Fatalf("%v, though the first attempt was executed and its reply lost; want success or MAYBE", r.Err)
 			}
 		})
@@ -466,7 +467,7 @@ func TestDeleteCoversWhatItsReadShows(t *testing.T) {
 func TestRefusedByAFullDiskGoesToAnotherCoordinator(t *testing.T) {
 	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
 		pl := h.places("k")
-		pl[0].store.refuse = request.ErrDiskLow
+		pl[0].store.refuseAll(request.ErrDiskLow)
 		mustSet(t, pl[1], "k", "v")
 		wantValues(t, pl[2].get("k").State, "v")
 	})

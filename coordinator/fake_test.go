@@ -32,6 +32,13 @@ func newFakeStore(boot uint64) *fakeStore {
 		hints: map[ring.NodeID]map[string]causal.State{}, markers: map[ring.NodeID]map[string]causal.Context{}, marks: map[owedPartition]bool{}}
 }
 
+// refuseAll makes every write be refused with err from now on, nil: none.
+func (s *fakeStore) refuseAll(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.refuse = err
+}
+
 func (s *fakeStore) Read(rs []*request.Read) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -53,15 +53,13 @@ type worker struct {
 // record is what one worker, or all together, did and saw.
 type record struct {
 	registers, versions map[string]*history.Key
-	counters            map[string]*tally
+	counters            map[string]*history.Counter
 	appends             map[string]*pieces
 	samples             []sample
 	unsure, failed      int
+	forking             bool // two nodes may have coordinated one key at once: increments may stand beside each other
 	failures            []string
 }
-
-// tally is what became of a counter's increments.
-type tally struct{ acked, unsure int64 }
 
 // pieces is what became of the pieces appended to one key.
 type pieces struct{ acked, unsure []string }
@@ -73,7 +71,7 @@ type sample struct {
 }
 
 func newRecord() record {
-	return record{registers: map[string]*history.Key{}, versions: map[string]*history.Key{}, counters: map[string]*tally{}, appends: map[string]*pieces{}}
+	return record{registers: map[string]*history.Key{}, versions: map[string]*history.Key{}, counters: map[string]*history.Counter{}, appends: map[string]*pieces{}}
 }
 
 // load starts connections, spread over the servers.
@@ -127,8 +125,7 @@ func (r *record) add(o record) {
 		at(r.versions, key).Add(*h)
 	}
 	for key, c := range o.counters {
-		at(r.counters, key).acked += c.acked
-		at(r.counters, key).unsure += c.unsure
+		at(r.counters, key).Add(*c)
 	}
 	for key, p := range o.appends {
 		r.appends[key] = p // one client's alone
@@ -359,12 +356,12 @@ func (w *worker) delCtx() error {
 func (w *worker) incr() error {
 	key := "counter:" + strconv.Itoa(w.rng.IntN(counterKeys))
 	c := at(w.counters, key)
-	_, _, _, err := w.do("INCR", key)
+	reply, _, _, err := w.do("INCR", key)
 	switch {
 	case err == nil:
-		c.acked++
+		c.Answers = append(c.Answers, integer(reply))
 	case !errors.Is(err, errRefused):
-		c.unsure++
+		c.Unsure++
 	}
 	return err
 }
