@@ -606,3 +606,19 @@ func TestSuspectsAreTriedWhereTheQuorumWouldLackThem(t *testing.T) {
 		}
 	})
 }
+
+func TestDeleteAsksForTombstonesToo(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		// What pl[1] alone knows to be deleted: to the digest it is as if nothing had ever been there.
+		gone := causal.State{Seen: causal.Context{}.Add(causal.Dot{Actor: causal.Actor{Boot: 7, Seq: 1}, Counter: 1})}
+		pl[1].store.data[queueID(request.Key{Name: []byte("k")})] = gone
+		h.up(pl[0].Self, pl[1].Self)
+		if r := pl[0].del("k"); r.Err != nil || r.Int != 0 {
+			t.Fatalf("DEL: %d, %v", r.Int, r.Err)
+		}
+		if !pl[0].store.state("k").Covers(gone) {
+			t.Fatal("DEL was acknowledged although one node alone knows of the delete")
+		}
+	})
+}

@@ -104,7 +104,10 @@ func (r *reading) readOwn() {
 			continue
 		}
 		g.Answer(0, own[j].State)
-		g.digest, g.own = own[j].State.Digest(), true
+		// A tombstone's digest is that of nothing at all, and so it should be for a reader. Whoever reads in order to write
+		// wants to know of it: what one node alone knows to be deleted is not deleted yet.
+		g.digest = own[j].State.Digest()
+		g.own = r.repair || len(own[j].State.Siblings) > 0
 	}
 }
 

@@ -73,7 +73,7 @@ func (r *reading) readOwn() {
 	r.get.Next()
 	s := r.n.read(r.key)
 	r.get.Answer(0, s)
-	r.digest, r.own = s.Digest(), true
+	r.digest, r.own = s.Digest(), r.repair || len(s.Siblings) > 0
 }
 
 func (r *reading) step() {
