@@ -456,11 +456,27 @@ func TestDevOutlivesTheReaderOfItsLines(t *testing.T) {
 	}
 }
 
-func TestDevRefusesATakenPortBeforeItStartsAnything(t *testing.T) {
-	taken, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// takeSecondOfTwo listens on a port whose predecessor is free, below those that the system gives to outgoing connections:
+// nobody takes the free one in passing.
+func takeSecondOfTwo(t *testing.T) net.Listener {
+	t.Helper()
+	for port := 20000 + os.Getpid()%5000*2; port < 32000; port += 2 {
+		first, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port))
+		if err != nil {
+			continue
+		}
+		second, err := net.Listen("tcp", fmt.Sprint("127.0.0.1:", port+1))
+		first.Close()
+		if err == nil {
+			return second
+		}
 	}
+	t.Fatal("no two ports in a row are free")
+	return nil
+}
+
+func TestDevRefusesATakenPortBeforeItStartsAnything(t *testing.T) {
+	taken := takeSecondOfTwo(t)
 	defer taken.Close()
 	port := taken.Addr().(*net.TCPAddr).Port
 	dir := filepath.Join(t.TempDir(), "data")
