@@ -105,7 +105,7 @@ func decodeHint(b []byte) (h hint, err error) {
 	switch h.kind {
 	case hintMarker:
 		again, n := binary.Uvarint(b[head:])
-		if n <= 0 {
+		if n <= 0 || n > 1 && b[head+n-1] == 0 { // none, or longer than it need be: a hint has one encoding
 			return h, fmt.Errorf("replica: damaged marker: %w", request.ErrCorrupt)
 		}
 		h.again = again
