@@ -3,7 +3,7 @@
 SEEDS  ?= 10000
 SEED   ?= 1
 FAULTS ?=
-FRESH  ?= 2000
+FRESH  ?= 10000
 
 # simulation is go test without its own lines.
 define simulation

@@ -108,14 +108,7 @@ func (r *record) readAll(t *testing.T, l *workload, copies int, m *member) (viol
 		saw(r.versions[key], values, l.now(), l.now(), m.name)
 	}
 	for key, reply := range fetch(t, conn, "GET", keysOf(r.counters)) {
-		c, n := r.counters[key], integer(reply)
-		least := int64(len(c.Answers))
-		if r.forking {
-			least = 0
-		}
-		if most := int64(len(c.Answers)) + c.Unsure; n < least || n > most {
-			violations = append(violations, fmt.Sprintf("%s on %s is %d, want %d to %d", key, m.name, n, least, most))
-		}
+		violations = append(violations, textsOf(r.counters[key].Check(key+" on "+m.name, integer(reply)))...)
 	}
 	for key, reply := range fetch(t, conn, "GET", keysOf(r.appends)) {
 		p := r.appends[key]

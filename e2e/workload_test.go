@@ -57,7 +57,6 @@ type record struct {
 	appends             map[string]*pieces
 	samples             []sample
 	unsure, failed      int
-	forking             bool // two nodes may have coordinated one key at once: increments may stand beside each other
 	failures            []string
 }
 
