@@ -89,6 +89,7 @@ func (n *node) startWrite(view *coordinator.View, tasks []*task, m *coordinator.
 	}
 	upTo := n.apply(&w.own)
 	w.remember(retry)
+	n.writings = append(n.writings, w)
 	n.acknowledge(upTo, w.storedHere)
 }
 
@@ -119,16 +120,12 @@ func (w *writing) at(t *task) int {
 }
 
 func (w *writing) storedHere() {
-	own := &w.own
-	switch {
-	case own.err != nil:
-		w.decide(own.err)
-		return
-	case !own.wrote && len(own.delta.Siblings) == 0 && own.delta.Seen.IsZero():
-		w.decide(nil) // nothing to write: the minter declined
+	if !w.wrote() {
+		w.forget()
+		w.decide(w.own.err) // nil: nothing to write, the minter declined
 		return
 	}
-	w.stored, w.survivor = true, own.survivor
+	w.stored, w.survivor = true, w.own.survivor
 	for i, l := range w.put.Legs() {
 		switch {
 		case l.Node == w.view.Self:
@@ -138,13 +135,22 @@ func (w *writing) storedHere() {
 		}
 	}
 	w.settle()
-	w.n.writings = append(w.n.writings, w)
 	w.n.after(copyPatience, w.slow)
 	w.n.after(copyDeadline+second, w.forget)
 }
 
-// send sends one copy. A fallback keeps it as a hint.
+// wrote reports whether the node's own copy holds something that the others must hold, too.
+func (w *writing) wrote() bool {
+	own := &w.own
+	return own.err == nil && (own.wrote || len(own.delta.Siblings) > 0 || !own.delta.Seen.IsZero())
+}
+
+// send sends one copy. A fallback keeps it as a hint. Nothing leaves a node that closes.
 func (w *writing) send(leg int) {
+	if w.n.closing {
+		w.failed(leg)
+		return
+	}
 	l := w.put.Legs()[leg]
 	cp := &write{key: w.own.key, delta: w.own.delta, target: -1, reserve: w.own.reserve}
 	if !l.For.IsZero() {
@@ -178,8 +184,13 @@ func (w *writing) forget() {
 	w.n.writings = slices.Delete(w.n.writings, i, i+1)
 }
 
-// close counts the copies that are on their way as missed, as Coordinator.Close does.
+// close counts the copies that are on their way as missed, as Coordinator.Close does. It waits for the fsync of the own
+// copy first: whoever has minted owes its copies. Nobody is left to be answered.
 func (w *writing) close() {
+	w.decided = true
+	if !w.stored && w.wrote() {
+		w.storedHere()
+	}
 	for i := 0; i < len(w.put.Legs()); i++ {
 		if w.put.Legs()[i].State == coordinator.LegOpen {
 			w.failed(i)
@@ -221,7 +232,7 @@ func (w *writing) acked(leg int) {
 
 func (w *writing) failed(leg int) {
 	next, owed := w.put.Fail(leg)
-	if next >= 0 && !w.n.closing {
+	if next >= 0 {
 		w.send(next)
 	}
 	if !owed.IsZero() {
