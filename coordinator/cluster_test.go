@@ -185,6 +185,24 @@ func TestCloseStoresTheHintsOfCopiesOnTheirWay(t *testing.T) {
 	})
 }
 
+func TestCloseOverTheOwnFsyncOwesTheCopiesThatNeverLeft(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		pl[0].store.fsync = copyPatience
+		for _, other := range pl[1:] {
+			other.set("write", houseFault{refused: request.ErrClosed}) // the connections are closed first
+		}
+		go pl[0].set1("k", "v")
+		time.Sleep(pl[0].store.fsync / 2)
+		pl[0].Close()
+		for _, other := range pl[1:] {
+			if !pl[0].store.owes(other.Self, "k") {
+				t.Fatal("closed while the own copy waited for the disk, and nothing is owed to the others")
+			}
+		}
+	})
+}
+
 func TestNoQuorumIsFoundBeforeMinting(t *testing.T) {
 	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
 		pl := h.places("k")

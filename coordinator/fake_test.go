@@ -25,6 +25,7 @@ type fakeStore struct {
 	marks   map[owedPartition]bool
 	commits int
 	refuse  error
+	fsync   time.Duration // that a commit waits for
 }
 
 func newFakeStore(boot uint64) *fakeStore {
@@ -57,6 +58,11 @@ func (s *fakeStore) Read(rs []*request.Read) {
 }
 
 func (s *fakeStore) Write(_ context.Context, ws []*request.Write) error {
+	time.Sleep(s.commit(ws))
+	return nil
+}
+
+func (s *fakeStore) commit(ws []*request.Write) (fsync time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.commits++
@@ -67,7 +73,7 @@ func (s *fakeStore) Write(_ context.Context, ws []*request.Write) error {
 		}
 		s.writeOne(w)
 	}
-	return nil
+	return s.fsync
 }
 
 func (s *fakeStore) writeOne(w *request.Write) {
