@@ -12,7 +12,7 @@ func layers() [][]string {
 	return [][]string{
 		{"fault"}, // below all: bugs can be planted anywhere
 		{"fault"},
-		{"causal", "ring"},
+		{"causal", "ring", "replica/merkle"},
 		{"request"},
 		{"coordinator", "protocol", "replica", "replica/peer", "ring/gossip"},
 		{"protocol/resp"},
