@@ -38,6 +38,25 @@ func (l *dotLog) add(t *testing.T, el *request.Write) {
 	}
 }
 
+// A write that waits for the disk already is not given up: its caller owes the other nodes what was minted.
+func TestContextThatEndsOverTheFsyncDoesNotEndTheWrite(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	var armed atomic.Bool
+	cfg := memConfig(errorfs.Wrap(vfs.NewMem(), errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if armed.Load() && (op.Kind == errorfs.OpFileSync || op.Kind == errorfs.OpFileSyncData) {
+			cancel()
+		}
+		return nil
+	})))
+	cfg.Sync = SyncAlways
+	s := openStore(t, cfg)
+	armed.Store(true)
+	el := setter(s, "k", "v")
+	if err := s.Write(ctx, []*request.Write{el}); err != nil || !el.Wrote || el.Delta.IsZero() || ctx.Err() == nil {
+		t.Fatalf("%v; wrote %v, minted %v; the context: %v", err, el.Wrote, el.Delta, ctx.Err())
+	}
+}
+
 // A power cut at any point leaves a directory that opens; at SyncAlways with everything that was acknowledged; and no
 // dot is minted twice by what was there before and after.
 func TestPowerCutAtRandomPoints(t *testing.T) {
