@@ -18,6 +18,7 @@ const (
 	resumeEvery     = time.Second // between two attempts to have the boot confirmed
 	resumeTries     = 60
 	gossipLeaveMax  = time.Second
+	drainShare      = 2                // this part of the time to drain is the clients', the rest the other nodes'
 	readyGrace      = 10 * time.Second // a node that finds nobody for so long is ready all the same: it can answer, if only NOQUORUM
 	readyWait       = 200 * time.Millisecond
 )

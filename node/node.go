@@ -352,7 +352,7 @@ func (n *Node) Addrs() (resp, memcache, http, peer, gossip string) {
 	return n.ports.resp.Addr().String(), n.cfg.Memcache, n.ports.http.Addr().String(), n.ports.peer.Addr().String(), n.gossip.Address()
 }
 
-// Shutdown tells the others, finishes the commands that were read, pays the hints that are due, and closes the store
+// Shutdown finishes the commands that were read and what other nodes forwarded, tells them, pays the hints that are due, and closes the store
 // with its clean-shutdown mark. When ctx ends first, connections are cut off; the store is closed well all the same.
 // The node keeps its place in the ring. Later calls return what the first one did.
 func (n *Node) Shutdown(ctx context.Context) error {
@@ -360,15 +360,36 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	return n.stopErr
 }
 
-func (n *Node) shutdown(ctx context.Context) error {
-	n.draining.Store(true)
-	var errs []error
+// drain has every client and every other node answered, as long as ctx lasts: whoever is cut off is told nothing untrue.
+// First this node's own clients, then the other nodes, and only then does gossip tell them to go on without it. They would
+// carry out increments of a counter in its place while it still did so itself, and of two such results GET shows one.
+func (n *Node) drain(ctx context.Context) {
+	if n.resp != nil {
+		clients, cancel := clientsShare(ctx)
+		_ = n.resp.Shutdown(clients)
+		cancel()
+	}
+	if p := n.wire.peers.Load(); p != nil {
+		_ = p.Drain(ctx)
+	}
 	if n.gossip != nil && ctx.Err() == nil && n.coord.View().Formed() {
 		_ = n.gossip.Leave(gossipLeaveMax) // nobody may be in reach to be told: they will find out
 	}
-	if n.resp != nil {
-		_ = n.resp.Shutdown(ctx) // when it is cut short the clients were told nothing untrue
+}
+
+// clientsShare ends before ctx does, so that a client that does not read its answers leaves the other nodes time for theirs.
+func clientsShare(ctx context.Context) (context.Context, context.CancelFunc) {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
 	}
+	return context.WithTimeout(ctx, time.Until(end)/drainShare)
+}
+
+func (n *Node) shutdown(ctx context.Context) error {
+	n.draining.Store(true)
+	var errs []error
+	n.drain(ctx)
 	n.forming.Lock()
 	n.cancel()
 	n.forming.Unlock()

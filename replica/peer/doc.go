@@ -13,6 +13,9 @@
 //     earlier, never later. The receiver drops what is past it. So nothing begins after its sender gave up.
 //   - A process that notices that it was paused closes its connections before it executes anything that it finds in them.
 //
+// A node that stops in good order says goodbye (Peers.Drain), and no call is lost to it: what it has begun is answered
+// before, and what it has not is promised never to begin, so that a forwarded batch may be asked of another node.
+//
 // A peer is suspect when it refuses or breaks connections, or leaves a ping, or several requests while nothing
 // else comes from it, without an answer. That is a node's own quick view of the others; who is a member is decided elsewhere.
 //

@@ -32,7 +32,8 @@ const (
 	kindControl  = 6
 	kindHandoff  = 7
 	kindRefusal  = 8
-	kindLast     = kindRefusal
+	kindLast     = kindRefusal // of those that have answers
+	kindGoodbye  = 9           // from the accepter, unasked, with id 0: see Peers.Drain
 )
 
 // What can be wrong with a frame. Each closes the connection, since what follows cannot be told from noise.

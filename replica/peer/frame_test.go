@@ -288,6 +288,7 @@ func FuzzSession(f *testing.F) {
 	f.Add(uint8(kindHandoff), []byte{})
 	f.Add(uint8(kindControl), []byte{1, 2})
 	f.Add(uint8(kindPing), []byte("12345678"))
+	f.Add(uint8(kindGoodbye), []byte{})
 	f.Fuzz(func(t *testing.T, kind uint8, payload []byte) {
 		if kind == kindControl && len(payload) > 0 && payload[0] > 1 {
 			return // the test's handler panics on purpose, or waits

@@ -54,6 +54,7 @@ const (
 	BeatEvery      = 100 * time.Millisecond // the beat that notices a pause
 	PauseMax       = time.Second            // a beat late by so much means that the process was paused
 	DeadlineMax    = time.Minute            // of any request; a later deadline is brought forward
+	PartingMax     = DeadAfter              // from the goodbye to the dialers' last close
 	writeTimeout   = 5 * time.Second        // for writeBytesMax; bulk requests have BulkDeadAfter
 	refusalEvery   = time.Minute            // between two log lines about one refused peer
 	acceptRetryMin = 5 * time.Millisecond   // after a failed accept, doubling

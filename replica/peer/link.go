@@ -35,6 +35,7 @@ type link struct {
 		calls    map[uint64]*call
 		deadline deadlines
 		id       uint64
+		parting  bool // the other side said goodbye
 		ended    bool
 	}
 
@@ -76,7 +77,7 @@ func (l *link) run() error {
 func (l *link) send(c *call) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.mu.ended {
+	if l.mu.ended || l.mu.parting {
 		return request.ErrUnreachable
 	}
 	if len(l.mu.calls) >= CallsMax {
@@ -130,6 +131,7 @@ func (l *link) forgetLocked(c *call) {
 func (l *link) abandon(c *call) {
 	if l.takeCall(c) {
 		c.done(request.ErrLost)
+		l.endParted()
 	}
 }
 
@@ -185,6 +187,9 @@ func (l *link) read() error {
 		if err := l.drain(r); err != nil {
 			return err
 		}
+		if l.parted() {
+			return errGoodbye
+		}
 	}
 }
 
@@ -205,6 +210,9 @@ func (l *link) answer(f frame) error {
 	switch {
 	case f.kind == kindPing|answerOf:
 		return l.pong(f)
+	case f.kind == kindGoodbye:
+		l.part()
+		return nil
 	case f.kind&answerOf == 0 || f.kind > kindLast|answerOf:
 		return errProtocol
 	}
@@ -257,6 +265,7 @@ func (l *link) expire() {
 	for _, c := range late {
 		c.done(request.ErrLost)
 	}
+	l.endParted()
 }
 
 // silent reports whether requests that were due at a moment and had no answer speak against the peer. They do not while it

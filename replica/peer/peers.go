@@ -28,6 +28,7 @@ type Peers struct {
 	changes chan struct{} // capacity 1: some remote's up has changed
 	admit   chan struct{} // a token for each accepted connection
 	coords  chan struct{} // a token for each forwarded batch that executes
+	served  *served
 	mu      struct {
 		sync.RWMutex
 		remotes map[ring.NodeID]*remote
@@ -77,6 +78,7 @@ func New(cfg Config) (*Peers, error) {
 		changes: make(chan struct{}, 1),
 		admit:   make(chan struct{}, ConnsMax),
 		coords:  make(chan struct{}, CoordinateAllMax),
+		served:  newServed(),
 	}
 	p.life, p.cancel = context.WithCancel(context.Background())
 	p.mu.remotes = make(map[ring.NodeID]*remote)

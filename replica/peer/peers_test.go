@@ -845,6 +845,7 @@ func TestHostileBytesEndTheirConnectionOnly(t *testing.T) {
 		"frame of no kind":  string(good) + string(appendFrame(nil, frame{kind: 77, deadline: 1 << 60}, nil)),
 		"damaged frame":     string(good) + strings.Repeat("\x20\x00\x00\x00", 30),
 		"handoff on small":  string(good) + string(appendFrame(nil, frame{kind: kindHandoff, deadline: 1 << 60}, nil)),
+		"dialer's goodbye":  string(good) + string(appendFrame(nil, frame{kind: kindGoodbye}, nil)),
 		"ping without time": string(good) + string(appendFrame(nil, frame{kind: kindPing}, nil)),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -78,6 +78,10 @@ func (p *Peers) admitConn(conn net.Conn) {
 
 // serve says hello and serves the connection until it ends.
 func (p *Peers) serve(conn net.Conn) {
+	if !p.served.admit() {
+		return
+	}
+	defer p.served.leave()
 	pauses := p.beat.pauses.Load()
 	if conn.SetDeadline(time.Now().Add(HelloTimeout)) != nil {
 		return
@@ -132,6 +136,10 @@ func (s *session) run() {
 		s.w.run() // whatever its error, the reader is to end
 		s.conn.Close()
 	})
+	if s.p.served.join(s) {
+		s.goodbye()
+	}
+	defer s.p.served.quit(s)
 	if s.p.cfg.WritesBlock {
 		s.wg.Go(func() { s.p.guard(s.commitWrites); s.conn.Close() })
 	}
@@ -282,21 +290,34 @@ func (s *session) withDeadline(deadline time.Duration) (context.Context, context
 	return context.WithTimeoutCause(s.life, left, request.ErrExpired)
 }
 
-// takeOps starts a forwarded batch on a goroutine of its own, if there is room.
+// takeOps starts a forwarded batch on a goroutine of its own, if there is room. Once this node takes leave it drops the
+// frame: the goodbye is the answer.
 func (s *session) takeOps(f frame) {
-	if !tryTake(s.coords) {
-		s.overload(f)
+	if !s.p.served.begin() {
 		return
 	}
-	if !tryTake(s.p.coords) {
-		<-s.coords
+	if !s.takeRoom() {
 		s.overload(f)
+		s.p.served.end()
 		return
 	}
 	s.wg.Go(func() {
+		defer s.p.served.end()
 		defer func() { <-s.coords; <-s.p.coords }()
 		s.p.guard(func() { s.coordinate(f) })
 	})
+}
+
+// takeRoom takes the tokens that a forwarded batch needs, or none.
+func (s *session) takeRoom() bool {
+	if !tryTake(s.coords) {
+		return false
+	}
+	if !tryTake(s.p.coords) {
+		<-s.coords
+		return false
+	}
+	return true
 }
 
 func tryTake(tokens chan struct{}) bool {
