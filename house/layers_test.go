@@ -45,11 +45,11 @@ func layerOf(pkg string) (int, bool) {
 	return len(layers()), false
 }
 
-// isHelper reports whether a package only helps tests (storetest, gossiptest, the simulators, the fault runs). It may import anything,
+// isHelper reports whether a package only helps tests (storetest, gossiptest, the simulators, the fault runs, the measurement). It may import anything,
 // and no package of the house imports it.
 func isHelper(pkg string) bool {
 	return strings.HasSuffix(path.Base(pkg), "test") || pkg == "node/sim" || strings.HasPrefix(pkg, "node/sim/") ||
-		strings.HasPrefix(pkg, "e2e") || pkg == "faults" || strings.HasPrefix(pkg, "faults/")
+		strings.HasPrefix(pkg, "e2e") || pkg == "faults" || strings.HasPrefix(pkg, "faults/") || pkg == "bench"
 }
 
 // A package of the house imports only from layers below its own.

@@ -1,0 +1,12 @@
+// Command bench measures what a command costs: it starts three nodes (N=3, R=2, W=2, --sync os) and, beside them, a
+// redis-server with an append-only file fsynced each second, and runs the same loads against each in turn, several times
+// over.
+//
+// The closed loop is redis-benchmark, a tool that users know; the CPU that a command costs is that of the server
+// processes alone, all nodes together. It survives a noisy machine better than throughput does, and ratios to the peer of
+// the same run better than either; what is shown are medians over the rounds.
+//
+// The open loop is this command's own. It sends at the moments of a fixed schedule, whether or not earlier replies came,
+// and counts each latency from the scheduled moment: a server that stalls is charged for every command that was due
+// meanwhile, and not only for the few that its clients had sent. It keeps every sample, so that percentiles are exact.
+package main

@@ -1,0 +1,27 @@
+package main
+
+import "time"
+
+// Caps and fixed numbers of a run.
+const (
+	durationMin = 20 * time.Second // of the closed loop, all rounds together
+	durationMax = time.Hour
+	roundsMax   = 50
+	nodesMax    = 9
+
+	connections = 50
+	valueBytes  = 100
+	keys        = 100_000
+
+	calibrating = 8_000 // commands of the first run of a case, whose speed sizes the others; times the pipeline's depth
+	commandsMin = 1_000 // of a run
+	commandsMax = 50_000_000
+
+	openFor     = 10 * time.Second // of the open loop, each time
+	pipelineMax = 1 << 14          // commands of an open-loop connection that wait for replies
+	replyMax    = 10 * time.Second // for the last replies
+
+	readyMax = 30 * time.Second // from the start of servers until they serve
+	stopMax  = 20 * time.Second // from SIGTERM to a process's end
+	pollEach = 50 * time.Millisecond
+)

@@ -1,0 +1,156 @@
+//go:build linux
+
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// The entrants.
+const (
+	peerName    = "redis-server, AOF everysec"
+	plainName   = "holdfast, plain client"
+	clusterName = "holdfast, cluster client"
+)
+
+// options are the flags of a run.
+type options struct {
+	program  string
+	dir      string // where CSV and SVG go; empty: nowhere
+	duration time.Duration
+	rounds   int
+	nodes    int
+	procs    int // GOMAXPROCS of a node; 0: Go's own choice
+}
+
+func main() {
+	o, err := parse(os.Args[1:])
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer cancel()
+	if err := run(ctx, o); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	fs.StringVar(&o.program, "holdfast", "bin/holdfast", "the server")
+	fs.StringVar(&o.dir, "dir", "", "where bench.csv and bench.svg go; none: they are not written")
+	fs.DurationVar(&o.duration, "duration", 2*time.Minute, "of the closed loop, all rounds together")
+	fs.IntVar(&o.rounds, "rounds", 5, "how often each load is run against each system")
+	fs.IntVar(&o.nodes, "nodes", 3, "of the cluster")
+	fs.IntVar(&o.procs, "procs", 0, "GOMAXPROCS of each node; 0: all cores")
+	if err := fs.Parse(args); err != nil {
+		return o, err
+	}
+	return o, o.check(fs.NArg())
+}
+
+func (o *options) check(arguments int) error {
+	switch {
+	case arguments > 0:
+		return errors.New("it takes no arguments, only flags")
+	case o.duration < durationMin || o.duration > durationMax:
+		return fmt.Errorf("-duration %v: want %v to %v", o.duration, durationMin, durationMax)
+	case o.rounds < 1 || o.rounds > roundsMax:
+		return fmt.Errorf("-rounds %d: want 1 to %d", o.rounds, roundsMax)
+	case o.nodes < 3 || o.nodes > nodesMax:
+		return fmt.Errorf("-nodes %d: want 3 to %d", o.nodes, nodesMax)
+	case o.procs < 0:
+		return fmt.Errorf("-procs %d: want 0 or more", o.procs)
+	}
+	return nil
+}
+
+// env is what a node's environment has beside this process's.
+func (o *options) env() []string {
+	if o.procs == 0 {
+		return nil
+	}
+	return []string{fmt.Sprint("GOMAXPROCS=", o.procs)}
+}
+
+// run measures and reports. The servers and their data are gone afterwards.
+func run(ctx context.Context, o options) error {
+	var err error
+	if o.program, err = filepath.Abs(o.program); err != nil {
+		return err
+	}
+	data, err := os.MkdirTemp("", "holdfast-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(data)
+	cells, tails, err := measure(ctx, o, data)
+	if err != nil {
+		return err
+	}
+	rows := rowsOf(cells, peerName)
+	if err := print(os.Stdout, rows, tails); err != nil {
+		return err
+	}
+	if o.dir == "" {
+		return nil
+	}
+	return errors.Join(os.MkdirAll(o.dir, 0o755),
+		write(filepath.Join(o.dir, "bench.csv"), func(w io.Writer) error { return writeCSV(w, cells) }),
+		write(filepath.Join(o.dir, "bench.svg"), func(w io.Writer) error { return writeSVG(w, rows) }))
+}
+
+// measure runs the closed loop over all systems, then the open loop over each, the cluster's last with a node killed.
+func measure(ctx context.Context, o options, data string) (cells []cell, tails []tail, err error) {
+	redis, err := startRedis(ctx, data)
+	defer func() { err = errors.Join(err, redis.stop()) }()
+	if err != nil {
+		return nil, nil, err
+	}
+	cluster, err := startHoldfast(ctx, o, data)
+	defer func() { err = errors.Join(err, cluster.stop()) }()
+	if err != nil {
+		return nil, nil, err
+	}
+	entrants := []entrant{{peerName, redis, false}, {plainName, cluster, false}, {clusterName, cluster, true}}
+	cells, err = runRounds(ctx, entrants, o.rounds, o.duration, func(line string) { fmt.Fprintln(os.Stderr, line) })
+	if err != nil {
+		return nil, nil, err
+	}
+	rate := halfSaturated(cells, plainName)
+	for _, open := range []struct {
+		name   string
+		system *system
+		victim *process
+	}{{peerName, redis, nil}, {plainName, cluster, nil}, {plainName, cluster, cluster.processes[o.nodes-1]}} {
+		t, err := runOpen(ctx, open.name, open.system, rate, open.victim)
+		if err != nil {
+			return nil, nil, err
+		}
+		if t.result.failed > 0 {
+			fmt.Fprintf(os.Stderr, "%s, %s: %d failed, the first: %v\n", t.entrant, t.load, t.result.failed, t.result.first)
+		}
+		tails = append(tails, t)
+	}
+	return cells, tails, nil
+}
+
+func write(name string, content func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(content(f), f.Close())
+}
