@@ -105,6 +105,9 @@ func (f *serverFlags) complete(stderr io.Writer) error {
 	if err := plant(); err != nil {
 		return err
 	}
+	if f.Witness, err = witness(); err != nil {
+		return err
+	}
 	if err := f.Validate(); err != nil {
 		return refusal{err}
 	}
