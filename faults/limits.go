@@ -10,7 +10,7 @@ const (
 	SizesMax           = 8
 	DurationMax        = 2 * time.Hour // of the faults
 	ClientsMax         = 200
-	toldMax            = 30 // writes of a key that a violation names
+	toldMax            = 60 // writes of a key that a violation names
 	ViolationsMax      = 20 // that are told in words
 )
 

@@ -42,6 +42,7 @@ func (s *server) name() string   { return netOf(s.index) }
 func (s *server) resp() string   { return hostOf(s.index) + ":" + respPort }
 func (s *server) gossip() string { return hostOf(s.index) + ":" + gossipPort }
 func (s *server) log() string    { return filepath.Join(work, s.name()+".log") }
+func (s *server) wrote() string  { return filepath.Join(work, s.name()+".journal") }
 
 // newServer returns a node that has not been started.
 func newServer(index int, o options, seeds []string) (*server, error) {
@@ -65,7 +66,8 @@ func (s *server) start(clock time.Duration) error {
 	defer log.Close()
 	cmd := inside(s.index, s.args[0], s.args[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Env = []string{"HOME=/", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOLDFAST_CLOCK_OFFSET=" + clock.String(), "HOLDFAST_FAULT=" + s.plant}
+	cmd.Env = []string{"HOME=/", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOLDFAST_CLOCK_OFFSET=" + clock.String(), "HOLDFAST_FAULT=" + s.plant,
+		"HOLDFAST_JOURNAL=" + s.wrote()}
 	if err := cmd.Start(); err != nil {
 		return err
 	}

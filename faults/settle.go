@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/faults/history"
+	"github.com/holdfastdb/holdfast/faults/journal"
 )
 
 // pipelined is how many commands a reader has on the way at once.
@@ -33,12 +35,20 @@ type final struct {
 	first     int                     // keys whose copies differed when the hints were gone
 	values    map[string]*history.Key // what GETV shows at each node
 	plain     map[string]*history.Key // what GET shows
+	copies    []journal.Copy          // what GETV shows, with its context
+	journal   *journal.Journal        // of all nodes
+	epoch     time.Time               // of the clients' clock
+}
+
+func newFinal() *final {
+	return &final{values: map[string]*history.Key{}, plain: map[string]*history.Key{}, journal: journal.New()}
 }
 
 // settle starts every node anew, waits until no hint is left and all copies of each key are equal, and reads everything
 // through every node.
 func (c *cluster) settle(ctx context.Context, done record, l *load) (*final, error) {
-	f := &final{values: map[string]*history.Key{}, plain: map[string]*history.Key{}}
+	f := newFinal()
+	f.epoch = l.began
 	began := l.now()
 	for _, s := range c.servers {
 		if err := errors.Join(s.kill(), s.start(0)); err != nil {
@@ -59,7 +69,21 @@ func (c *cluster) settle(ctx context.Context, done record, l *load) (*final, err
 			return f, err
 		}
 	}
-	return f, nil
+	return f, c.readJournals(f.journal)
+}
+
+// readJournals reads what the nodes wrote down.
+func (c *cluster) readJournals(j *journal.Journal) error {
+	for _, s := range c.servers {
+		file, err := os.Open(s.wrote())
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(j.Read(s.name(), file), file.Close()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // keys returns all keys, sorted.
@@ -181,15 +205,21 @@ const tokenMACBytes = 16
 // dotsOf returns the dots of a token's context as text to compare. The stamps that it remembers, which every replica prunes in
 // its own time, are left out; so is what authenticates it.
 func dotsOf(token string) string {
-	raw, err := base64.RawURLEncoding.DecodeString(token)
-	if err != nil || len(raw) <= 1+tokenMACBytes {
-		return token
-	}
-	seen, _, err := causal.DecodeContext(raw[1 : len(raw)-tokenMACBytes])
-	if err != nil {
+	seen, ok := seenIn(token)
+	if !ok {
 		return token
 	}
 	return hex.EncodeToString(seen.Prune(func(causal.Stamp) bool { return true }).Append(nil))
+}
+
+// seenIn returns the context that a token is of.
+func seenIn(token string) (seen causal.Context, ok bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	if err != nil || len(raw) <= 1+tokenMACBytes {
+		return seen, false
+	}
+	seen, _, err = causal.DecodeContext(raw[1 : len(raw)-tokenMACBytes])
+	return seen, err == nil
 }
 
 // read asks one node for everything, with all copies.
@@ -204,8 +234,11 @@ func (f *final) read(s *server, done record, l *load) error {
 		return err
 	}
 	for key, reply := range values {
-		_, shown := contextOf(reply)
+		token, shown := contextOf(reply)
 		f.values[key] = seenBy(f.values[key], s, shown, begin, l.now())
+		if seen, ok := seenIn(token); ok && done.counters[key] == nil { // two increments can have the same value
+			f.copies = append(f.copies, journal.Copy{Node: s.name(), Key: key, Seen: seen, Values: shown})
+		}
 	}
 	for key, reply := range plain {
 		f.plain[key] = seenBy(f.plain[key], s, valuesOf(reply), begin, l.now())

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/faults/history"
+	"github.com/holdfastdb/holdfast/faults/journal"
 )
 
 // verdict is what a run showed.
@@ -31,19 +32,21 @@ type finding struct{ checker, text string }
 
 // The checkers, in the order of the report.
 const (
-	checkLost      = "acknowledged writes lost"
-	checkBack      = "overwritten values back"
-	checkInvented  = "refused or invented values"
-	checkCounters  = "counters miscounted"
-	checkConverged = "keys whose copies differ"
-	checkAnswers   = "commands answered late or falsely"
-	checkCalm      = "commands failed in a calm"
-	checkAlive     = "nodes that ended by themselves"
-	checkSettled   = "runs that did not settle"
+	checkLost        = "acknowledged writes lost"
+	checkBack        = "overwritten values back"
+	checkInvented    = "refused or invented values"
+	checkOverwritten = "values that a node had overwritten"
+	checkDots        = "dots minted twice"
+	checkCounters    = "counters miscounted"
+	checkConverged   = "keys whose copies differ"
+	checkAnswers     = "commands answered late or falsely"
+	checkCalm        = "commands failed in a calm"
+	checkAlive       = "nodes that ended by themselves"
+	checkSettled     = "runs that did not settle"
 )
 
 func checkers() []string {
-	return []string{checkLost, checkBack, checkInvented, checkCounters, checkConverged, checkAnswers, checkCalm, checkAlive, checkSettled}
+	return []string{checkLost, checkBack, checkInvented, checkOverwritten, checkDots, checkCounters, checkConverged, checkAnswers, checkCalm, checkAlive, checkSettled}
 }
 
 // judge checks all that the clients did and saw.
@@ -51,6 +54,7 @@ func judge(done record, f *final, n *nemesis, c *cluster) *verdict {
 	v := &verdict{done: done, final: f, nemesis: n, strict: len(c.servers) <= copies, checked: map[string]int{}}
 	v.registers()
 	v.versions()
+	v.journals()
 	v.counters()
 	v.answers()
 	v.checked[checkLost], v.checked[checkAlive], v.checked[checkSettled] = done.acked, len(c.servers), 1
@@ -135,6 +139,16 @@ func (v *verdict) versions() {
 	}
 }
 
+// journals checks what every node shows at the end against what the nodes wrote down.
+func (v *verdict) journals() {
+	found, looked := v.final.journal.Check(v.final.copies)
+	v.checked[checkOverwritten], v.checked[checkDots] = looked, v.final.journal.Len()
+	checker := map[string]string{journal.Back: checkOverwritten, journal.Dots: checkDots}
+	for _, x := range found {
+		v.find(checker[x.Name], x.Text)
+	}
+}
+
 func (v *verdict) counters() {
 	for key, c := range v.done.counters {
 		v.checked[checkCounters]++
@@ -199,7 +213,7 @@ func (v *verdict) print(w io.Writer, o options, took time.Duration) {
 		v.explain(w)
 	}
 	fmt.Fprintf(w, "faults: seed %d: %d nodes, %d faults, %d operations, %d acknowledged writes, %d lost, %d back, %d violations in %v\n", o.seed, o.nodes,
-		len(v.nemesis.episodes), total, v.done.acked, count[checkLost], count[checkBack], len(v.violations), took.Round(time.Second))
+		len(v.nemesis.episodes), total, v.done.acked, count[checkLost], count[checkBack]+count[checkOverwritten], len(v.violations), took.Round(time.Second))
 }
 
 // explain tells what was done to the first key that a violation names.
@@ -209,6 +223,7 @@ func (v *verdict) explain(w io.Writer) {
 		for _, keys := range []map[string]*history.Key{v.done.own, v.done.shared, v.done.versions} {
 			if k := keys[key]; k != nil {
 				tellKey(w, key, k)
+				v.final.journal.Tell(w, key, v.final.copies, toldMax, v.final.epoch)
 				return
 			}
 		}

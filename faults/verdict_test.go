@@ -11,13 +11,18 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/coordinator"
 	"github.com/holdfastdb/holdfast/faults/history"
+	"github.com/holdfastdb/holdfast/faults/journal"
+	"github.com/holdfastdb/holdfast/node"
+	"github.com/holdfastdb/holdfast/request"
 )
 
 // ended returns a run of three or five nodes in which nothing was wrong: each set of keys has one key, which one client wrote
 // and which every node shows at the end.
 func ended(nodes int) (record, *final, *nemesis) {
-	done, f := newRecord(), &final{values: map[string]*history.Key{}, plain: map[string]*history.Key{}}
+	done, f := newRecord(), newFinal()
 	for _, keys := range []map[string]*history.Key{done.own, done.shared, done.versions} {
 		name := []string{"own", "shared", "version"}[len(f.values)]
 		keys[name] = &history.Key{Writes: []history.Write{{Value: "a", Begin: 1, End: 2}, {Value: "b", Begin: 3, End: 4, Over: []string{"a"}}},
@@ -34,6 +39,25 @@ func ended(nodes int) (record, *final, *nemesis) {
 func (f *final) show(key string, values ...string) {
 	k := &history.Key{Reads: []history.Read{{Values: values, Begin: time.Minute, End: time.Minute, By: "node-1 at the end"}}}
 	f.values[key], f.plain[key] = k, k
+}
+
+// overwrite lets a node write down that it stored the value and deleted it, and show it at the end.
+func (f *final) overwrite(t *testing.T, key, value string) {
+	var out bytes.Buffer
+	j, err := node.NewJournal(&out, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := &request.Op{Verb: request.Put, Key: request.Key{Name: []byte(key)}, Stamp: causal.Stamp{Time: 1, Node: 1}}
+	del := &request.Op{Verb: request.Delete, Key: set.Key, Stamp: causal.Stamp{Time: 2, Node: 1}}
+	stored := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 1, Seq: 1}, []causal.Version{{Stamp: set.Stamp, Value: []byte(value)}}, nil)
+	j.Minted(set.Key, coordinator.Minted{Ops: []*request.Op{set}}, stored, nil)
+	j.Minted(del.Key, coordinator.Minted{Ops: []*request.Op{del}}, stored.Put(stored.Seen, causal.Actor{}, nil, nil), nil)
+	j.Answered([]*request.Op{set, del})
+	if err := f.journal.Read("node-1", &out); err != nil {
+		t.Fatal(err)
+	}
+	f.copies = []journal.Copy{{Node: "node-1", Key: key, Seen: stored.Seen, Values: []string{value}}}
 }
 
 func TestEveryCheckerFindsItsViolation(t *testing.T) {
@@ -54,6 +78,7 @@ func TestEveryCheckerFindsItsViolation(t *testing.T) {
 		{"a refused value", checkInvented, 5, func(r *record, _ *final, _ *nemesis) {
 			r.own["own"].Reads = append(r.own["own"].Reads, history.Read{Values: []string{"refused"}, Begin: 5, End: 6})
 		}},
+		{"a value that a node overwrote", checkOverwritten, 5, func(_ *record, f *final, _ *nemesis) { f.overwrite(t, "own", "b") }},
 		{"an increment is gone", checkCounters, 3, func(_ *record, f *final, _ *nemesis) { f.show("counter", "1") }},
 		{"copies differ", checkConverged, 3, func(_ *record, f *final, _ *nemesis) { f.unequal = []string{"own ..."} }},
 		{"a late answer", checkAnswers, 3, func(r *record, _ *final, n *nemesis) {

@@ -24,7 +24,7 @@ func acknowledged(h *History, ix *index, report func(string, ...any)) {
 // replaced reports whether some other write replaced the sibling of m.
 func (ix *index) replaced(m *Mint, x causal.Sibling) bool {
 	for _, other := range ix.byKey[m.Key] {
-		if other != m && other.mayReplace(x) {
+		if other != m && other.Replaces(x) {
 			return true
 		}
 	}

@@ -27,7 +27,7 @@ func concurrent(h *History, ix *index, report func(string, ...any)) {
 // lawful reports whether some write was entitled to replace the sibling of m.
 func (ix *index) lawful(h *History, m *Mint, x causal.Sibling) bool {
 	for _, by := range ix.byKey[m.Key] {
-		if by != m && by.mayReplace(x) && ix.entitled(h, by, m, x) {
+		if by != m && by.Replaces(x) && ix.entitled(h, by, m, x) {
 			return true
 		}
 	}
