@@ -149,3 +149,59 @@ func askEvery(m *nodetest.Machine, every, during time.Duration) []*probe {
 	wg.Wait()
 	return probes
 }
+
+// A quorum is W nodes, not W primaries: what two primaries acknowledged just before they were cut off, no node of the other
+// side has met. What is deleted there is what was met there. It is the price of taking writes on both sides of a cut, paid
+// here by a client that sees no cut, for its own node answers all the time.
+func TestADeleteLeavesTheOlderValueThatItsSideOfTheCutNeverMet(t *testing.T) {
+	inBubble(t, 5, func(t *testing.T, c *nodetest.Cluster) {
+		primaries, others := placeOf(t, c, "k")
+		hold, late := primaries[:2], primaries[2:]
+		mine, near := slices.Concat(late, others), others[0]
+		c.Split(late, slices.Concat(hold, others)) // nobody has noticed: the first two primaries answer
+		must(t, near, "SET", "k", "older")
+		c.Split(hold, mine)
+		c.Join(late, others)
+		awaitSplit(c, hold, mine)
+		c.AwaitReady(mine...)
+		must(t, near, "SET", "k", "newer")
+		if got := must(t, near, "GET", "k"); got != "newer" {
+			t.Errorf("GET before the delete: %v", got)
+		}
+		if got := must(t, near, "DEL", "k"); got != int64(1) {
+			t.Errorf("DEL: %v", got)
+		}
+		if got := must(t, near, "GET", "k"); got != nil {
+			t.Errorf("GET after the delete: %v", got)
+		}
+		c.Join(hold, mine)
+		c.AwaitReady(c.Machines...)
+		c.AwaitQuiet()
+		for _, m := range c.Machines {
+			if _, values := getv(t, m, "k"); !slices.Equal(values, []string{"older"}) {
+				t.Errorf("GETV at %s: %q, want what no write had met, and not what was deleted", m.Config.Name, values)
+			}
+		}
+		must(t, near, "DEL", "k")
+		for _, m := range c.Machines {
+			if got := must(t, m, "GET", "k"); got != nil {
+				t.Errorf("GET at %s after a delete that met all: %v", m.Config.Name, got)
+			}
+		}
+	})
+}
+
+// placeOf returns the primaries of a key, its coordinator first, and the other machines, in fair weather.
+func placeOf(t *testing.T, c *nodetest.Cluster, key string) (primaries, others []*nodetest.Machine) {
+	t.Helper()
+	list := must(t, c.Machines[0], "HOLDFAST", "PREFLIST", key).([]any)
+	for _, m := range c.Machines {
+		if !slices.Contains(list, any(m.Config.Name)) {
+			others = append(others, m)
+		}
+	}
+	for _, name := range list {
+		primaries = append(primaries, c.Machines[slices.IndexFunc(c.Machines, func(m *nodetest.Machine) bool { return m.Config.Name == name })])
+	}
+	return primaries, others
+}

@@ -16,10 +16,16 @@ func Register(key string, k Key) (violations []Violation) {
 }
 
 // Mine checks a key that one client alone wrote, through one node, where quorums need not meet, by reads after healing:
-// values are stamped in the order of their writes, so that none shows which an acknowledged one followed. A delete may not
-// have seen what was on the other side of a cut.
+// values are stamped in the order of their writes, so that none shows which an acknowledged one followed, while that one is
+// there. A delete may take it and leave the older, which was on the other side of a cut and which it had not met: what a
+// delete had met only the nodes know (package journal).
 func Mine(key string, k Key) (violations []Violation) {
-	return register(key, k, func(w Write) bool { return w.End != Never && w.Value != "" })
+	return register(key, k, func(w Write) bool { return w.End != Never && w.Value != "" && !deleted(k.Writes, w) })
+}
+
+// deleted reports whether a delete may have been carried out after the write.
+func deleted(writes []Write, w Write) bool {
+	return slices.ContainsFunc(writes, func(d Write) bool { return d.Value == "" && d.End > w.Begin })
 }
 
 // register checks that no read shows what was written before a write that counts.
