@@ -72,7 +72,7 @@ func (n *node) callOnce(to *node, deadline check.Moment, serve func(answer func(
 			done(err)
 		}
 	}
-	if !n.sees[to.id] || to.down {
+	if n.closing || !n.sees[to.id] || to.down { // a node that closes has closed its connections first
 		n.after(50*micro, func() { finish(request.ErrUnreachable) })
 		return
 	}
