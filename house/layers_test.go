@@ -14,7 +14,7 @@ func layers() [][]string {
 		{"fault"},
 		{"causal", "ring", "replica/merkle"},
 		{"request"},
-		{"coordinator", "protocol", "replica", "replica/peer", "ring/gossip"},
+		{"coordinator", "node/admission", "protocol", "replica", "replica/peer", "ring/gossip"},
 		{"protocol/resp"},
 		{"node"},
 		{"cmd/holdfast"},

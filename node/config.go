@@ -38,6 +38,10 @@ type Config struct {
 	Memory   int64  // bytes for caches and memtables
 	Insecure bool   // allow listeners that are not loopback although there is no authentication
 
+	// BackgroundP99 is the latency up to which clients count as undisturbed by background work; 0: a multiple of what they
+	// see without.
+	BackgroundP99 time.Duration
+
 	Drain  time.Duration // how long Shutdown waits for work in flight
 	Logger *slog.Logger
 
@@ -179,6 +183,9 @@ func (c *Config) checkStore() error {
 	}
 	if c.Memory < MemoryMin {
 		return fmt.Errorf("--memory: want at least %d MiB", MemoryMin>>20)
+	}
+	if c.BackgroundP99 < 0 {
+		return fmt.Errorf("--background-p99 %v: want a latency, like 5ms, or 0 for what the node finds out itself", c.BackgroundP99)
 	}
 	if c.Weight < 1 || c.Weight > 100 {
 		return fmt.Errorf("--weight %d: want 1 to 100", c.Weight)

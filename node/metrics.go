@@ -9,6 +9,7 @@ import (
 
 	"github.com/VictoriaMetrics/metrics"
 	"github.com/holdfastdb/holdfast/coordinator"
+	"github.com/holdfastdb/holdfast/node/admission"
 	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/replica/peer"
 	"github.com/holdfastdb/holdfast/ring"
@@ -22,9 +23,15 @@ type meters struct {
 
 	outcomes map[string]map[string]*metrics.Counter  // command, outcome
 	seconds  map[string]*metrics.PrometheusHistogram // command
-	ops      map[string]*metrics.PrometheusHistogram // coordinated: read, write, modify
+	ops      map[string]coordinatedOp                // read, write, modify
 	siblings [siblingsShown + 1]*metrics.Counter     // by count; the last is "that many or more"
 	stats    atomic.Pointer[snapshot]                // of the store, for one scrape
+}
+
+// coordinatedOp is where the times of one kind of coordinated batch go.
+type coordinatedOp struct {
+	seconds *metrics.PrometheusHistogram
+	class   admission.Class
 }
 
 // siblingsShown is from where on sibling counts share one counter.
@@ -34,15 +41,17 @@ type snapshot struct {
 	at    time.Time
 	store replica.Stats
 	hints replica.HintStats
+	pace  admission.Stats
 }
 
 // latencyBounds are the buckets of all latencies, in seconds: 50 us to 3 s, each 1.8 times the one before.
 func latencyBounds() []float64 { return metrics.ExponentialBuckets(50e-6, 1.8, 20) }
 
 func newMeters(n *Node) *meters {
-	m := &meters{n: n, set: metrics.NewSet(), outcomes: map[string]map[string]*metrics.Counter{}, seconds: map[string]*metrics.PrometheusHistogram{}, ops: map[string]*metrics.PrometheusHistogram{}}
-	for _, op := range []string{"read", "write", "modify"} {
-		m.ops[op] = m.set.NewPrometheusHistogramExt(fmt.Sprintf(`holdfast_coordinated_seconds{op=%q}`, op), latencyBounds())
+	m := &meters{n: n, set: metrics.NewSet(), outcomes: map[string]map[string]*metrics.Counter{}, seconds: map[string]*metrics.PrometheusHistogram{}, ops: map[string]coordinatedOp{}}
+	for class := range admission.Classes {
+		seconds := m.set.NewPrometheusHistogramExt(fmt.Sprintf(`holdfast_coordinated_seconds{op=%q}`, class), latencyBounds())
+		m.ops[class.String()] = coordinatedOp{seconds, class}
 	}
 	for i := 1; i <= siblingsShown; i++ {
 		label := strconv.Itoa(i)
@@ -55,6 +64,7 @@ func newMeters(n *Node) *meters {
 	m.hintMetrics()
 	m.storeMetrics()
 	m.wireMetrics()
+	m.paceMetrics()
 	return m
 }
 
@@ -84,7 +94,11 @@ func (m *meters) Siblings(n int) {
 	}
 }
 
-func (m *meters) coordinated(op string, seconds float64) { m.ops[op].Update(seconds) }
+func (m *meters) coordinated(op string, seconds float64) {
+	o := m.ops[op]
+	o.seconds.Update(seconds)
+	m.n.pace.Observe(o.class, time.Duration(seconds*float64(time.Second)))
+}
 
 func (m *meters) gauge(name string, f func() float64) { m.set.NewGauge(name, f) }
 
@@ -182,6 +196,17 @@ func (m *meters) wireMetrics() {
 	m.gauge("holdfast_clock_correction_seconds", func() float64 { return time.Duration(m.n.wall.correction.Load()).Seconds() })
 }
 
+func (m *meters) paceMetrics() {
+	stats := func() admission.Stats { return m.snap().pace }
+	m.gauge("holdfast_background_rate_bytes", func() float64 { return float64(stats().Rate) })
+	m.gauge("holdfast_background_bytes_total", func() float64 { return float64(stats().Admitted) })
+	m.gauge("holdfast_background_wait_seconds_total", func() float64 { return stats().Waited.Seconds() })
+	for class := range admission.Classes {
+		m.gauge(fmt.Sprintf(`holdfast_foreground_p99_seconds{op=%q}`, class), func() float64 { return stats().P99[class].Seconds() })
+		m.gauge(fmt.Sprintf(`holdfast_foreground_p99_limit_seconds{op=%q}`, class), func() float64 { return stats().Limit[class].Seconds() })
+	}
+}
+
 func truth(b bool) float64 {
 	if b {
 		return 1
@@ -189,12 +214,12 @@ func truth(b bool) float64 {
 	return 0
 }
 
-// snap returns the store's numbers, taken once a scrape: they cost some 100 us each time.
+// snap returns the numbers of the store and of background work, taken once a scrape: they cost some 100 us each time.
 func (m *meters) snap() *snapshot {
 	if s := m.stats.Load(); s != nil && time.Since(s.at) < readyWait {
 		return s
 	}
-	s := &snapshot{at: time.Now(), store: m.n.store.Stats(), hints: m.n.store.HintStats()}
+	s := &snapshot{at: time.Now(), store: m.n.store.Stats(), hints: m.n.store.HintStats(), pace: m.n.pace.Stats()}
 	m.stats.Store(s)
 	return s
 }

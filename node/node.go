@@ -12,6 +12,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/coordinator"
+	"github.com/holdfastdb/holdfast/node/admission"
 	"github.com/holdfastdb/holdfast/protocol"
 	"github.com/holdfastdb/holdfast/protocol/resp"
 	"github.com/holdfastdb/holdfast/replica"
@@ -32,6 +33,7 @@ type Node struct {
 	gossip     *gossip.Gossip
 	wire       wire
 	settlement *coordinator.Settlement
+	pace       *admission.Controller
 	coord      *coordinator.Coordinator
 	resp       *resp.Server
 	http       *http.Server
@@ -80,8 +82,10 @@ func Open(cfg Config) (*Node, error) {
 	n := &Node{cfg: cfg, opened: time.Now(), started: cfg.Now(), ports: ports, ended: make(chan struct{})}
 	n.wall = &wall{machine: cfg.Now, log: limiter{every: clockLogEvery}}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
+	n.pace = admission.New(admission.Config{Limit: cfg.BackgroundP99, Now: func() time.Duration { return time.Since(n.opened) }})
+	n.pace.Open()
 	if err := n.openStore(); err != nil {
-		return nil, errors.Join(err, ports.close())
+		return nil, errors.Join(err, ports.close(), n.pace.Close())
 	}
 	if err := n.openCluster(); err != nil {
 		return nil, errors.Join(err, n.Shutdown(canceled()))
@@ -118,6 +122,7 @@ func (n *Node) openStore() error {
 	var settlement atomic.Pointer[coordinator.Settlement] // the store settles nothing until the settlement stands on it
 	n.store, err = replica.Open(replica.Config{
 		Dir: n.cfg.Dir, FS: n.cfg.FS, Sync: level, Partitions: PartitionsMax, MemoryBytes: n.cfg.Memory, Now: n.wall.Now, Sure: n.wall.sure, Logger: n.cfg.Logger,
+		Admit: n.pace.Admit,
 		Settled: func(s causal.Stamp) bool {
 			settled := settlement.Load()
 			return settled != nil && settled.Settled(s)
@@ -410,5 +415,5 @@ func (n *Node) shutdown(ctx context.Context) error {
 		errs = append(errs, n.store.PutMeta(settlementDocument, n.settlement.Save(nil)))
 	}
 	_ = n.ports.close() // closed already by whoever served them, mostly
-	return errors.Join(append(errs, n.store.Close())...)
+	return errors.Join(append(errs, n.store.Close(), n.pace.Close())...)
 }

@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -79,6 +80,10 @@ type Config struct {
 	// none is. It is called under a key's lock and must not block.
 	Settled func(causal.Stamp) bool
 
+	// Admit waits until background work (hinted handoff, expiry) may move so many bytes; it returns an error once ctx ends. nil: at
+	// once.
+	Admit func(ctx context.Context, bytes int) error
+
 	// Fatal is called once, when the disk failed in a way that leaves the log unreliable. From then on every call is
 	// refused. It may be called with locks of the database held and must not call the store; ending the process, or telling
 	// another goroutine to close the store, is what it is for. nil: panic, which ends the process loudly.
@@ -115,6 +120,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Admit == nil {
+		c.Admit = func(context.Context, int) error { return nil }
 	}
 	if c.Settled == nil {
 		c.Settled = func(causal.Stamp) bool { return false }

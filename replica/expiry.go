@@ -50,6 +50,9 @@ func (s *Store) sweep() {
 	for s.ctx.Err() == nil && s.failed.Load() == nil {
 		due, err := s.due(until)
 		if err == nil && len(due) > 0 {
+			if s.cfg.Admit(s.ctx, pieceBytes*len(due)) != nil {
+				return // closing
+			}
 			err = s.expire(due, until)
 		}
 		if err != nil {

@@ -120,7 +120,7 @@ func (s *Store) payHints(ctx context.Context, h Handoff, target ring.NodeID) err
 		if s.forgetful(target, p) {
 			continue
 		}
-		outcomes, err := deliver(ctx, h, target, p.items)
+		outcomes, err := s.deliver(ctx, h, target, p.items)
 		if err != nil {
 			return err
 		}
@@ -147,8 +147,11 @@ func (s *Store) forgetful(target ring.NodeID, p *parcel) (gone bool) {
 	return gone
 }
 
-// deliver sends the items to whoever succeeds the target.
-func deliver(ctx context.Context, h Handoff, target ring.NodeID, items []HandoffItem) ([]Outcome, error) {
+// deliver sends the items, once clients leave room for that, to whoever succeeds the target.
+func (s *Store) deliver(ctx context.Context, h Handoff, target ring.NodeID, items []HandoffItem) ([]Outcome, error) {
+	if err := s.cfg.Admit(ctx, itemsBytes(items)); err != nil {
+		return nil, fmt.Errorf("replica: handoff: %w", err)
+	}
 	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
 	defer cancel()
 	outcomes, err := h.Deliver(ctx, h.Successor(target), items)
@@ -223,6 +226,13 @@ func (s *Store) pack(p *parcel, target ring.NodeID, k request.Key) error {
 	p.hints = append(p.hints, b)
 	p.bytes += stateBytes(state)
 	return nil
+}
+
+func itemsBytes(items []HandoffItem) (n int) {
+	for i := range items {
+		n += pieceBytes + stateBytes(items[i].State)
+	}
+	return n
 }
 
 func stateBytes(state causal.State) (n int) {
@@ -301,7 +311,7 @@ func (s *Store) deliverEntries(ctx context.Context, h Handoff, target ring.NodeI
 	for i, e := range entries {
 		items[i] = HandoffItem{request.Key{Space: p.space, Partition: p.partition, Name: e.Key}, e.State}
 	}
-	outcomes, err := deliver(ctx, h, target, items)
+	outcomes, err := s.deliver(ctx, h, target, items)
 	if err != nil {
 		return err
 	}

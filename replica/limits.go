@@ -13,6 +13,7 @@ const (
 	MarkersPerTarget  = 256 << 10 // marker hints of one target; beyond, whole partitions are marked
 	HandoffItemsMax   = 256       // hints in one delivery
 	HandoffBytesMax   = 1 << 20   // bytes of values in one delivery, one item excepted
+	pieceBytes        = 512       // what one hint or expired key costs beside its values, when leave is asked for it
 	HandoffRoundsMax  = 1 << 20   // deliveries of one drain before it waits for the next tick
 	HandoffTargetsMax = 8         // targets delivered to at once
 

@@ -70,6 +70,7 @@ func (f *serverFlags) registerRunning(fs *flag.FlagSet) {
 	f.Memory = node.DefaultMemory
 	fs.StringVar(&f.Sync, "sync", node.DefaultSync, "")
 	fs.Var((*sizeFlag)(&f.Memory), "memory", "")
+	fs.DurationVar(&f.BackgroundP99, "background-p99", 0, "")
 	fs.DurationVar(&f.Drain, "drain", node.DefaultDrain, "")
 	fs.TextVar(&f.logLevel, "log-level", slog.LevelInfo, "")
 	fs.StringVar(&f.logFormat, "log-format", "text", "")

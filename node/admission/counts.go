@@ -1,0 +1,52 @@
+package admission
+
+import (
+	"math/bits"
+	"time"
+)
+
+// Counts is a histogram of latencies, eight buckets to each doubling: it tells a percentile within an eighth.
+type Counts [buckets]uint32
+
+// bucketOf returns the bucket of a latency: 0 for what is quicker than the histogram resolves, the last for what is slower.
+func bucketOf(d time.Duration) int {
+	n := uint64(max(d, 0)) >> (bucketBits - 3) // the first bucket is below eight
+	if n < perOctave {
+		return 0
+	}
+	octave := bits.Len64(n) - 4
+	return min(octave*perOctave+int(n>>octave)-perOctave+1, buckets-1)
+}
+
+// boundOf returns the latency below which everything in the bucket lies.
+func boundOf(bucket int) time.Duration {
+	octave, eighth := bucket/perOctave, bucket%perOctave
+	return time.Duration(perOctave+eighth) << (octave + bucketBits - 3)
+}
+
+// Add counts one latency.
+func (c *Counts) Add(d time.Duration) { c[bucketOf(d)]++ }
+
+func (c *Counts) merge(o *Counts) {
+	for i, n := range o {
+		c[i] += n
+	}
+}
+
+func (c *Counts) total() (n int) {
+	for _, each := range c {
+		n += int(each)
+	}
+	return n
+}
+
+// p99 returns the latency that one in a hundred exceeds, rounded up to its bucket's bound; 0 of nothing.
+func (c *Counts) p99() time.Duration {
+	beyond := c.total() / 100
+	for i := buckets - 1; i >= 0; i-- {
+		if beyond -= int(c[i]); beyond < 0 {
+			return boundOf(i)
+		}
+	}
+	return 0
+}
