@@ -22,11 +22,13 @@ const (
 	SweepRowsMax   = 256     // expiry rows handled by one batch of the sweeper
 	lockShards     = 1024    // mutexes that the keys share
 	keyScratchSize = 128     // bytes first reserved for a key being built
+	heldRowsMin    = 16      // rows of a batch that are first made room for
+	heldRowsMax    = 1024    // and the most at a time
 	scratchKeepMax = 1 << 20 // bytes of a scratch buffer that is kept for reuse
 
 	cacheShards        = 64        // parts of the row cache, each with a mutex
 	cachePortion       = 8         // no row may fill more than this part of its shard of the cache
-	cacheOverhead      = 160       // bytes of a cached row besides its key and value: map entry, list element, headers
+	cacheOverhead      = 80        // bytes of a cached row besides its key and value: slot, index entry, and what they grow ahead
 	MemoryBytesDefault = 512 << 20 // row cache, block cache and memtables
 	MemoryBytesMin     = 8 << 20   // less is taken as this
 	memtableBytesMax   = 64 << 20  // bytes of one memtable

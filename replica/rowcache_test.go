@@ -17,8 +17,8 @@ func TestRowCacheRefusesWhatAReadFoundBeforeAWrite(t *testing.T) {
 	c := newRowCache(1 << 20)
 	key := []byte("k")
 	_, epoch := c.get(3, key)
-	c.put(3, key, []byte("new"))
-	c.put(3, key, nil) // evicted, say
+	c.put(3, []byte("knew"), len(key))
+	c.drop(3, key) // evicted, say
 	c.fill(3, key, []byte("old"), epoch)
 	if b, _ := c.get(3, key); b != nil {
 		t.Fatalf("%q: what a read found before the write came in after it", b)
@@ -35,17 +35,41 @@ func TestRowCacheStaysUnderItsCap(t *testing.T) {
 	c := newRowCache(limit)
 	for i := range 20_000 {
 		key := binary.BigEndian.AppendUint64(nil, uint64(i))
-		c.put(uint16(i), key, bytes.Repeat([]byte("v"), i%700))
+		c.put(uint16(i), joined(key, bytes.Repeat([]byte("v"), i%700)), len(key))
 		if i%3 == 0 {
-			c.put(uint16(i), key, []byte("shorter"))
+			c.put(uint16(i), joined(key, []byte("shorter")), len(key))
+		}
+		if i%5 == 0 {
+			c.drop(uint16(i), key)
 		}
 	}
 	if n := c.bytes(); n > limit || n < limit/2 {
 		t.Fatalf("%d bytes cached, cap %d", n, limit)
 	}
-	c.put(1, []byte("k"), make([]byte, limit/cacheShards/cachePortion+1))
+	c.put(1, append([]byte("k"), make([]byte, limit/cacheShards/cachePortion)...), 1)
 	if b, _ := c.get(1, []byte("k")); b != nil {
 		t.Fatal("a row beyond its portion is cached")
+	}
+}
+
+// What is used stays while what was used once goes, and two keys of one hash are never taken for each other.
+func TestRowCacheSparesWhatIsUsed(t *testing.T) {
+	c := newRowCache(cacheShards * 10_000)
+	hot := []byte("hot")
+	c.put(1, []byte("hotrow"), len(hot))
+	for i := range 1000 {
+		_, epoch := c.get(1, []byte("miss"))
+		c.fill(1, fmt.Appendf(nil, "cold%d", i), []byte("row"), epoch)
+		if b, _ := c.get(1, hot); string(b) != "row" {
+			t.Fatalf("%q after %d other rows", b, i)
+		}
+	}
+	s := c.shard(1)
+	for i := range s.slots {
+		s.slots[i].both = append([]byte("other"), s.slots[i].both...) // as if the hash were that of another key
+	}
+	if b, _ := c.get(1, hot); b != nil {
+		t.Fatalf("%q is another key's row", b)
 	}
 }
 

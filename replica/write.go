@@ -81,9 +81,10 @@ type writer struct {
 	s       *Store
 	batch   *pebble.Batch
 	shards  []uint16
-	seq     uint64 // next number reserved for actors
-	many    bool   // more than one element: remember what was changed
-	rows    map[string]*heldRow
+	seq     uint64              // next number reserved for actors
+	many    bool                // more than one element: remember what was changed
+	rows    map[uint16]*heldRow // by shard; further ones of a shard hang behind
+	made    []heldRow           // where heldRows come from
 	hints   map[string]*heldHint
 	counts  []placeCounts // to be added when the batch is applied
 	cached  []cachedWrite // to be cached when the batch is applied
@@ -91,12 +92,15 @@ type writer struct {
 	value   []byte
 	waiting bool // applied, not waited for
 	settled bool // an element rests on what was written before, which may not be durable yet
+	turn    turn // of the element that mints
+	draw    func() causal.Actor
 }
 
 // cachedWrite is a row of the batch on its way into the cache.
 type cachedWrite struct {
-	lock       uint16
-	key, value []byte // one piece of memory
+	lock   uint16
+	both   []byte // key and row in one piece of memory
+	keyLen int
 }
 
 type placeCounts struct {
@@ -107,8 +111,10 @@ type placeCounts struct {
 // heldRow is a row as the batch sees it.
 type heldRow struct {
 	row
-	encoded []byte // the state's bytes; nil: there is no row
-	size    int    // of the stored value
+	key     request.Key // the name is the element's
+	next    *heldRow    // another of the same shard
+	encoded []byte      // the state's bytes; nil: there is no row
+	size    int         // of the stored value
 }
 
 // heldHint is a hint as the batch sees it.
@@ -120,7 +126,8 @@ type heldHint struct {
 func (s *Store) writer(many bool) *writer {
 	w, ok := s.pools.writers.Get().(*writer)
 	if !ok {
-		w = &writer{s: s, rows: make(map[string]*heldRow), hints: make(map[string]*heldHint)}
+		w = &writer{s: s, rows: make(map[uint16]*heldRow), hints: make(map[string]*heldHint)}
+		w.draw = w.drawActor
 	}
 	w.batch, w.many = s.db.NewBatch(), many
 	return w
@@ -133,7 +140,9 @@ func (w *writer) release() {
 	w.s.closeQuietly(w.batch)
 	clear(w.rows)
 	clear(w.hints)
+	clear(w.made)
 	clear(w.cached)
+	w.made = w.made[:0]
 	w.batch, w.shards, w.counts, w.cached = nil, w.shards[:0], w.counts[:0], w.cached[:0]
 	w.waiting, w.settled = false, false
 	if cap(w.value)+cap(w.key) <= scratchKeepMax {
@@ -166,7 +175,7 @@ func (w *writer) apply(o *pebble.WriteOptions) error {
 	}
 	if err := w.s.checkCommit(err); err != nil {
 		for _, c := range w.cached {
-			w.s.cache.put(c.lock, c.key, nil)
+			w.s.cache.drop(c.lock, c.both[:c.keyLen])
 		}
 		w.batch = nil // the broken log may hold on to it for ever
 		return err
@@ -174,7 +183,7 @@ func (w *writer) apply(o *pebble.WriteOptions) error {
 	w.s.space.written.Add(uint64(size))
 	w.s.markDirty()
 	for _, c := range w.cached {
-		w.s.cache.put(c.lock, c.key, c.value)
+		w.s.cache.put(c.lock, c.both, c.keyLen)
 	}
 	for _, c := range w.counts {
 		w.s.tally.at(c.place).add(c.Counts)
@@ -247,28 +256,46 @@ func (w *writer) oneRow(el *request.Write) error {
 
 // row returns the key's row as the batch sees it.
 func (w *writer) row(k request.Key) (*heldRow, error) {
-	w.key = appendDataKey(w.key[:0], k)
-	if held, ok := w.rows[string(w.key)]; ok {
-		return held, nil
+	shard := shardOf(k)
+	for held := w.rows[shard]; held != nil; held = held.next {
+		if held.key.Space == k.Space && bytes.Equal(held.key.Name, k.Name) {
+			return held, nil
+		}
 	}
-	held := &heldRow{}
-	b, err := w.s.getRow(shardOf(k), w.key)
-	if err != nil {
+	held := w.newRow()
+	if err := w.load(held, shard, k); err != nil {
 		return nil, err
 	}
-	if b != nil {
-		if held.actor, held.encoded, err = splitRow(b); err != nil {
-			return nil, err
-		}
-		if held.state, err = decodeState(held.encoded); err != nil {
-			return nil, err
-		}
-		held.size = len(b)
-	}
 	if w.many {
-		w.rows[string(w.key)] = held
+		held.key, held.next = k, w.rows[shard]
+		w.rows[shard] = held
 	}
 	return held, nil
+}
+
+// newRow returns an empty one that lives as long as the batch. Those before stay where they are.
+func (w *writer) newRow() *heldRow {
+	n := len(w.made)
+	if n == cap(w.made) {
+		w.made, n = make([]heldRow, 0, min(max(2*n, heldRowsMin), heldRowsMax)), 0
+	}
+	w.made = w.made[:n+1]
+	return &w.made[n]
+}
+
+// load takes what is stored of the key.
+func (w *writer) load(held *heldRow, shard uint16, k request.Key) error {
+	w.key = appendDataKey(w.key[:0], k)
+	b, err := w.s.getRow(shard, w.key)
+	if err != nil || b == nil {
+		return err
+	}
+	if held.actor, held.encoded, err = splitRow(b); err != nil {
+		return err
+	}
+	held.size = len(b)
+	held.state, err = decodeState(held.encoded)
+	return err
 }
 
 // errUnreadable refuses a state beyond the caps of its encoding, which are far above those of a mint: stored, it would
@@ -304,15 +331,12 @@ func (w *writer) decide(el *request.Write, cur row, kind uint64) (next row, ok b
 // may have been used. It is thrown away, and the element decides once more, under an actor never used before.
 func (w *writer) mint(el *request.Write, cur row, kind uint64) (actor causal.Actor, ok bool, err error) {
 	for range 2 {
-		used := causal.Actor{}
-		actor := func() causal.Actor {
-			used = w.actor(cur.actor, kind)
-			return used
-		}
-		if el.Delta, ok = el.Mint.Mint(cur.state, actor); !ok {
+		w.turn = turn{own: cur.actor, kind: kind}
+		if el.Delta, ok = el.Mint.Mint(cur.state, w.draw); !ok {
 			el.Delta = causal.State{}
 			return cur.actor, false, nil
 		}
+		used := w.turn.used
 		just := mintedBy(used, el.Delta)
 		if kind == 0 && w.s.boot.lost(el.Delta.Seen, cur.state.Seen, just) {
 			el.Delta = causal.State{}
@@ -331,6 +355,19 @@ func (w *writer) mint(el *request.Write, cur row, kind uint64) (actor causal.Act
 		return cur.actor, true, nil
 	}
 	return cur.actor, false, fmt.Errorf("replica: a new actor's dots were seen before: %w", request.ErrInternal)
+}
+
+// turn is one call of Mint.
+type turn struct {
+	own  causal.Actor // of the row
+	kind uint64       // hintSeq for a hint, else 0
+	used causal.Actor // zero until one was drawn
+}
+
+// drawActor is what Mint is given; w.draw, so that it is made once.
+func (w *writer) drawActor() causal.Actor {
+	w.turn.used = w.actor(w.turn.own, w.turn.kind)
+	return w.turn.used
 }
 
 // actor returns the one to mint under: the row's own, if it is of the current boot, else a new one.
@@ -404,22 +441,20 @@ func (w *writer) putRow(k request.Key, held *heldRow, next row, capped bool) (ch
 		return false, err
 	}
 	w.count(k, held, next.state)
-	w.keep(k)
+	kept := w.keep(k)
 	if err := w.putExpiries(k, held.state, next.state); err != nil {
 		return false, err
 	}
 	held.row, held.size = next, len(w.value)
-	if held.encoded = encoded; w.many {
-		held.encoded = bytes.Clone(encoded)
-	}
+	held.encoded = kept[len(kept)-len(encoded):]
 	return true, nil
 }
 
-// keep copies the row being written for the cache.
-func (w *writer) keep(k request.Key) {
-	n := len(w.key)
-	both := append(append(make([]byte, 0, n+len(w.value)), w.key...), w.value...)
-	w.cached = append(w.cached, cachedWrite{shardOf(k), both[:n:n], both[n:]})
+// keep copies the row being written for the cache, and returns the copy of key and row.
+func (w *writer) keep(k request.Key) []byte {
+	both := joined(w.key, w.value)
+	w.cached = append(w.cached, cachedWrite{shardOf(k), both, len(w.key)})
+	return both
 }
 
 func (w *writer) count(k request.Key, held *heldRow, next causal.State) {
