@@ -303,7 +303,7 @@ func (n *Node) refresh() {
 func (n *Node) meetQuorum(s ring.State) {
 	inReach, owners := 0, 0
 	for _, m := range s.Members {
-		if m.Eligible() {
+		if m.Eligible() && s.Layout.Has(m.ID) {
 			owners++
 			if n.up(m.ID) {
 				inReach++

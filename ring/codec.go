@@ -9,7 +9,7 @@ import (
 
 // The format: a version byte, then fields in the order of the structs; unsigned varints; strings and lists with their length
 // before them. Equal documents have equal bytes.
-const codecVersion = 1
+const codecVersion = 2 // 1 knew no changes of the layout
 
 func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
@@ -43,41 +43,52 @@ func appendCluster(dst []byte, c Cluster) []byte {
 	return dst
 }
 
-// appendLayout writes a table of the owners' ids, sorted, and then two bytes for each copy.
+// appendLayout writes a table of the members' ids, and then two bytes for each copy.
 func appendLayout(dst []byte, l *Layout) []byte {
 	if l == nil {
 		return append(dst, 0)
 	}
 	dst = binary.AppendUvarint(append(dst, 1), l.Version)
 	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(l.Q)), uint64(l.N))
-	table := l.nodes()
-	dst = binary.AppendUvarint(dst, uint64(len(table)))
-	for _, id := range table {
+	dst = binary.AppendUvarint(dst, uint64(len(l.Members)))
+	for _, id := range l.Members {
 		dst = append(dst, id[:]...)
 	}
-	for _, owners := range l.Owners {
-		dst = append(dst, byte(len(owners)))
-		for _, id := range owners {
-			i, _ := slices.BinarySearchFunc(table, id, NodeID.Compare)
-			dst = binary.BigEndian.AppendUint16(dst, uint16(i))
-		}
+	for p, owners := range l.Owners {
+		dst = binary.AppendUvarint(l.appendOwners(dst, owners), l.Since[p])
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(l.Changes)))
+	for _, c := range l.Changes {
+		dst = append(binary.AppendUvarint(dst, uint64(c.Partition)), byte(c.Phase))
+		dst = l.appendOwners(binary.AppendUvarint(dst, c.Began), c.Next)
 	}
 	return dst
 }
 
-// nodes returns the ids of all owners, sorted.
-func (l *Layout) nodes() []NodeID {
-	seen := map[NodeID]bool{}
-	var ids []NodeID
-	for _, owners := range l.Owners {
-		for _, id := range owners {
-			if !seen[id] {
-				seen[id], ids = true, append(ids, id)
-			}
+func (l *Layout) appendOwners(dst []byte, owners []NodeID) []byte {
+	dst = append(dst, byte(len(owners)))
+	for _, id := range owners {
+		i, known := slices.BinarySearchFunc(l.Members, id, NodeID.Compare)
+		if !known {
+			i = math.MaxUint16 // Check refuses it, and so does whoever decodes it
 		}
+		dst = binary.BigEndian.AppendUint16(dst, uint16(i))
 	}
-	slices.SortFunc(ids, NodeID.Compare)
-	return ids
+	return dst
+}
+
+func appendReport(dst []byte, r Report) []byte {
+	dst = binary.AppendUvarint(append(dst, r.Node[:]...), r.Seq)
+	dst = append(binary.AppendUvarint(dst, r.Acked.Version), r.Acked.Sum[:]...)
+	empty := byte(0)
+	if r.Empty {
+		empty = 1
+	}
+	dst = binary.AppendUvarint(append(dst, empty), uint64(len(r.Held)))
+	for _, h := range r.Held {
+		dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(h.Partition)), h.Began)
+	}
+	return dst
 }
 
 func appendState(dst []byte, s State) []byte {
@@ -86,7 +97,12 @@ func appendState(dst []byte, s State) []byte {
 	for _, m := range s.Members {
 		dst = appendMember(dst, m)
 	}
-	return appendLayout(dst, s.Layout)
+	dst = appendLayout(dst, s.Layout)
+	dst = binary.AppendUvarint(dst, uint64(len(s.Reports)))
+	for _, r := range s.Reports {
+		dst = appendReport(dst, r)
+	}
+	return dst
 }
 
 // A reader takes values off the front of bytes. After the first that does not fit, all are zero and bad is set.
@@ -180,22 +196,31 @@ func (r *reader) layout() *Layout {
 		return nil
 	}
 	l := &Layout{Version: r.number(math.MaxUint64), Q: int(r.number(PartitionsMax)), N: int(r.number(ReplicasMax))}
-	table := make([]NodeID, r.count(MembersMax, len(NodeID{})))
-	for i := range table {
-		table[i] = r.id()
+	l.Members = make([]NodeID, r.count(MembersMax, len(NodeID{})))
+	for i := range l.Members {
+		l.Members[i] = r.id()
 	}
-	if l.Q > len(r.b) {
+	if l.Q*ownersBytesMin > len(r.b) {
 		r.fail("layout longer than the document")
 		return nil
 	}
-	l.Owners = make([][]NodeID, l.Q)
+	l.Owners, l.Since = make([][]NodeID, l.Q), make([]uint64, l.Q)
 	for p := range l.Owners {
-		l.Owners[p] = r.owners(table)
+		l.Owners[p], l.Since[p] = r.owners(l.Members), r.number(math.MaxUint64)
 	}
-	if r.bad == nil && !slices.Equal(table, l.nodes()) {
-		r.fail("table of owners")
+	l.Changes = make([]Change, r.count(l.Q, ownersBytesMin+2))
+	for i := range l.Changes {
+		l.Changes[i] = r.change(l.Members)
 	}
 	return l
+}
+
+func (r *reader) change(table []NodeID) (c Change) {
+	c.Partition = Partition(r.number(PartitionsMax))
+	c.Phase = Phase(r.byte())
+	c.Began = r.number(math.MaxUint64)
+	c.Next = r.owners(table)
+	return c
 }
 
 func (r *reader) owners(table []NodeID) []NodeID {
@@ -211,6 +236,18 @@ func (r *reader) owners(table []NodeID) []NodeID {
 	return owners
 }
 
+func (r *reader) report() (report Report) {
+	report.Node, report.Seq = r.id(), r.number(math.MaxUint64)
+	report.Acked.Version = r.number(math.MaxUint64)
+	copy(report.Acked.Sum[:], r.take(len(report.Acked.Sum)))
+	report.Empty = r.number(1) == 1
+	report.Held = make([]Held, r.count(ChangesMax, 2))
+	for i := range report.Held {
+		report.Held[i] = Held{Partition(r.number(PartitionsMax)), r.number(math.MaxUint64)}
+	}
+	return report
+}
+
 func (r *reader) state() (s State) {
 	s.Cluster = r.cluster()
 	s.Members = make([]Member, r.count(MembersMax, memberBytesMin))
@@ -218,11 +255,22 @@ func (r *reader) state() (s State) {
 		s.Members[i] = r.member()
 	}
 	s.Layout = r.layout()
+	s.Reports = make([]Report, r.count(MembersMax, reportBytesMin))
+	for i := range s.Reports {
+		s.Reports[i] = r.report()
+	}
 	return s
 }
 
 // memberBytesMin is the encoded size of a member of empty strings: id, eight lengths, weight, flags, epoch.
 const memberBytesMin = 16 + 8 + 1 + 1 + 1
+
+// ownersBytesMin is the encoded size of a partition's owners when there are none, and of the version that they have been since;
+// reportBytesMin that of a report of nothing.
+const (
+	ownersBytesMin = 1 + 1
+	reportBytesMin = 16 + 1 + 1 + 16 + 1 + 1
+)
 
 // decode reads one whole document with read.
 func decode[T any](b []byte, read func(*reader) T) (T, error) {

@@ -10,6 +10,8 @@ const (
 	SeedsMax        = 64      // addresses in a newcomer's list of seeds
 	NewcomersMax    = 256     // empty nodes that one founding may gather
 	WeightMax       = 1 << 16 // a member's weight
+	ChangesMax      = 64      // partitions of which an owner is being exchanged at one time
+	IncomingMax     = 16      // of those, with one and the same incoming owner
 	NoteBytesMax    = 4 << 20 // an encoded Note or State; memberlist carries at most 20 MiB
 )
 

@@ -11,7 +11,7 @@ type Status uint8
 
 // The statuses.
 const (
-	Joining Status = iota // known, owns nothing yet
+	Joining Status = iota // known, on its way to its share
 	Active                // owns its share
 	Leaving               // handing its share to others, by its operator's word
 	Removed               // fenced for ever; the record is kept so that nobody mistakes a returning disk for a member
@@ -70,12 +70,12 @@ type Member struct {
 	Epoch   uint64 // grows with every change of the record
 }
 
-// Eligible reports whether the member may own partitions: active, and no proxy.
-func (m Member) Eligible() bool { return m.Status == Active && !m.Proxy }
+// Eligible reports whether the member may own partitions: it joins or has joined, and is no proxy.
+func (m Member) Eligible() bool { return m.Status <= Active && !m.Proxy }
 
 // MergeMember returns what is known of a member from two records of the same id. The higher epoch wins, ties are decided by a
-// total order over contents, and Removed is for ever, whatever the epochs. It is commutative, associative and idempotent.
-// Records of different ids panic.
+// total order over contents; but the status is the later of both, whatever the epochs, lest an operator's word be lost when the node
+// changes its record at the same time. It is commutative, associative and idempotent. Records of different ids panic.
 func MergeMember(a, b Member) Member {
 	if a.ID != b.ID {
 		panic("ring: merge of two members' records")
@@ -84,14 +84,12 @@ func MergeMember(a, b Member) Member {
 	if compareRecords(a, b) < 0 {
 		won = b
 	}
-	if a.Status == Removed || b.Status == Removed {
-		won.Status = Removed
-	}
+	won.Status = max(a.Status, b.Status)
 	return won
 }
 
-// compareRecords orders by epoch, then by the other contents apart from the status, then by status: the status may be
-// overruled by Removed, so it must not decide which of two records' other contents survive, or merging would depend on order.
+// compareRecords orders by epoch, then by the other contents apart from the status, which is merged by itself: it must not decide which
+// of two records' other contents survive, or merging would depend on order.
 func compareRecords(a, b Member) int {
 	if a.Epoch != b.Epoch {
 		if a.Epoch < b.Epoch {
@@ -99,12 +97,8 @@ func compareRecords(a, b Member) int {
 		}
 		return 1
 	}
-	sa, sb := a.Status, b.Status
 	a.Status, b.Status = 0, 0
-	if c := bytes.Compare(appendMember(nil, a), appendMember(nil, b)); c != 0 {
-		return c
-	}
-	return int(sa) - int(sb)
+	return bytes.Compare(appendMember(nil, a), appendMember(nil, b))
 }
 
 // mergeMembers merges two lists sorted by id.

@@ -21,7 +21,7 @@ var (
 // Each partition gets min(n, eligible members) primaries, never two of one node, in as many zones as there can be, as evenly as
 // the zones' sizes allow. Under these rules each member's copies are its fair share by weight, rounded down or up, and its
 // first places as near to its fair share of q as its partitions allow (within 1 when nothing forbids it). Of all layouts
-// that obey, it is one that moves the fewest copies from prev.
+// that obey, it is one that moves the fewest copies from prev. It is where Next leads, step by step.
 //
 // ErrNoOwners without an eligible member; ErrBadPlan for a q that is not a power of two from 1 to PartitionsMax or not prev's,
 // or an n outside 1 to ReplicasMax. Cost: milliseconds for 256 partitions and 9 members.
@@ -152,19 +152,21 @@ func (d *draft) shuffled(p int) []int {
 
 // layout returns the finished layout.
 func (d *draft) layout(n int) *Layout {
-	l := &Layout{Version: 1, Q: d.q, N: n, Owners: make([][]NodeID, d.q)}
+	l := &Layout{Version: 1, Q: d.q, N: n, Members: d.nodes, Owners: make([][]NodeID, d.q), Since: make([]uint64, d.q)}
 	for p, owners := range d.owners {
 		for _, i := range owners {
 			l.Owners[p] = append(l.Owners[p], d.nodes[i])
 		}
 	}
-	if d.prev == nil {
-		return l
+	if d.prev != nil {
+		l.Version = d.prev.Version + 1
 	}
-	if d.prev.N == n && slices.EqualFunc(d.prev.Owners, l.Owners, slices.Equal[[]NodeID]) {
+	for p := range l.Since {
+		l.Since[p] = l.Version
+	}
+	if d.prev != nil && d.prev.N == n && slices.EqualFunc(d.prev.Owners, l.Owners, slices.Equal[[]NodeID]) {
 		return d.prev
 	}
-	l.Version = d.prev.Version + 1
 	return l
 }
 

@@ -376,7 +376,7 @@ func TestLeavingNodeOwnsNothing(t *testing.T) {
 	for status := range statusEnd {
 		members[2].Status = status
 		owns := count(mustPlan(t, l, members, 64, 3)).copies[members[2].ID] > 0
-		if owns != (status == Active) {
+		if owns != (status <= Active) {
 			t.Errorf("%v: owns is %v", status, owns)
 		}
 	}

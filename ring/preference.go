@@ -37,7 +37,7 @@ func PreferenceList(primaries, fallbacks []NodeID, n int, up func(NodeID) bool) 
 	return targets
 }
 
-// Fallbacks returns the eligible members that do not own partition p, in the order in which they stand in for its primaries:
+// Fallbacks returns the eligible members of the layout that neither own partition p nor are about to, in the order in which they stand in for its primaries:
 // those in a zone that holds a primary first, because what they keep must travel back there, then the others. Each partition
 // orders them by hash, so that the load of a node that is down falls on all others alike, and each order survives other nodes'
 // coming and going. O(members log members).
@@ -48,7 +48,7 @@ func (l *Layout) Fallbacks(p Partition, members []Member) []NodeID {
 	for _, m := range members {
 		if slices.Contains(primaries, m.ID) {
 			near[m.Zone] = true
-		} else if m.Eligible() {
+		} else if m.Eligible() && l.Has(m.ID) && !l.Holds(m.ID, p) {
 			others = append(others, m)
 		}
 	}

@@ -32,6 +32,7 @@ type State struct {
 	Cluster Cluster
 	Members []Member // sorted by ID, no two of one
 	Layout  *Layout  // nil only in the zero State
+	Reports []Report // sorted by node, no two of one; what members say while the ring changes
 }
 
 // IsZero reports whether there is no cluster.
@@ -53,7 +54,8 @@ func (s State) With(m Member) State {
 }
 
 // Merge returns what two nodes know together. It is commutative, associative and idempotent, and the zero State changes nothing.
-// Members are merged one by one; of two layouts the higher version wins, ties are decided by a total order over contents.
+// Members and reports are merged one by one; of two layouts the higher version wins, ties are decided by a total order over
+// contents.
 // ErrForeign when the clusters differ; ErrTooManyMembers beyond MembersMax.
 func Merge(a, b State) (State, error) {
 	if a.IsZero() {
@@ -65,7 +67,7 @@ func Merge(a, b State) (State, error) {
 	if a.Cluster.ID != b.Cluster.ID {
 		return State{}, fmt.Errorf("%w: %v (%q) and %v (%q)", ErrForeign, a.Cluster.ID, a.Cluster.Name, b.Cluster.ID, b.Cluster.Name)
 	}
-	merged := State{Cluster: mergeClusters(a.Cluster, b.Cluster), Members: mergeMembers(a.Members, b.Members), Layout: mergeLayouts(a.Layout, b.Layout)}
+	merged := State{Cluster: mergeClusters(a.Cluster, b.Cluster), Members: mergeMembers(a.Members, b.Members), Layout: mergeLayouts(a.Layout, b.Layout), Reports: mergeReports(a.Reports, b.Reports)}
 	if len(merged.Members) > MembersMax {
 		return State{}, fmt.Errorf("%w: %d", ErrTooManyMembers, len(merged.Members))
 	}
@@ -117,7 +119,7 @@ func DecodeState(b []byte) (State, error) {
 // Check reports the first rule or cap that the document breaks, as an ErrCorrupt; nil when it may be encoded and sent.
 func (s State) Check() error {
 	if s.IsZero() {
-		if s.Cluster != (Cluster{}) || len(s.Members) > 0 || s.Layout != nil {
+		if s.Cluster != (Cluster{}) || len(s.Members) > 0 || len(s.Reports) > 0 || s.Layout != nil {
 			return fmt.Errorf("%w: members without a cluster", ErrCorrupt)
 		}
 		return nil
@@ -167,24 +169,13 @@ func (m Member) check() error {
 }
 
 func (s State) checkLayout() error {
-	l := s.Layout
-	if l == nil || l.Q != s.Cluster.Q || len(l.Owners) != l.Q || l.N != s.Cluster.N || l.Version == 0 {
-		return fmt.Errorf("%w: layout of another cluster", ErrCorrupt)
+	if err := s.Layout.check(s.Cluster); err != nil {
+		return err
 	}
-	for p, owners := range l.Owners {
-		if len(owners) == 0 || len(owners) > l.N {
-			return fmt.Errorf("%w: partition %d has %d owners", ErrCorrupt, p, len(owners))
-		}
-		for k, id := range owners {
-			if slices.Contains(owners[:k], id) {
-				return fmt.Errorf("%w: partition %d has an owner twice", ErrCorrupt, p)
-			}
-		}
-	}
-	for _, id := range l.nodes() {
+	for _, id := range s.Layout.Members {
 		if _, known := s.Member(id); !known {
 			return fmt.Errorf("%w: owner %v is no member", ErrCorrupt, id)
 		}
 	}
-	return nil
+	return s.checkReports()
 }

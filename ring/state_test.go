@@ -3,6 +3,7 @@ package ring
 import (
 	"bytes"
 	"errors"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -29,11 +30,37 @@ func randomState(rng *rand.Rand) State {
 			s.Members = append(s.Members, m)
 		}
 	}
-	s.Layout = &Layout{Version: uint64(1 + rng.IntN(2)), Q: 2, N: 2}
-	for range 2 {
-		s.Layout.Owners = append(s.Layout.Owners, []NodeID{s.Members[rng.IntN(len(s.Members))].ID})
+	s.Layout = randomLayout(rng, s.Members)
+	for _, m := range s.Members {
+		if rng.IntN(2) == 0 {
+			s.Reports = append(s.Reports, randomReport(rng, m.ID))
+		}
 	}
 	return s
+}
+
+// randomLayout has two partitions of one owner, perhaps about to be another.
+func randomLayout(rng *rand.Rand, members []Member) *Layout {
+	l := &Layout{Version: uint64(1 + rng.IntN(2)), Q: 2, N: 2, Since: []uint64{1, 1}}
+	for p := range Partition(2) {
+		l.Owners = append(l.Owners, []NodeID{members[rng.IntN(len(members))].ID})
+		next := members[rng.IntN(len(members))].ID
+		if next != l.Owners[p][0] && rng.IntN(2) == 0 {
+			l.Changes = append(l.Changes, Change{Partition: p, Phase: Phase(rng.IntN(2)), Began: 1, Next: []NodeID{next}})
+		}
+	}
+	l.Members = l.nodes()
+	return l
+}
+
+func randomReport(rng *rand.Rand, id NodeID) Report {
+	r := Report{Node: id, Seq: uint64(rng.IntN(2)), Acked: Edition{uint64(rng.IntN(2)), [16]byte{byte(rng.IntN(2))}}, Empty: rng.IntN(2) == 0}
+	for p := range Partition(2) {
+		if rng.IntN(2) == 0 {
+			r.Held = append(r.Held, Held{p, uint64(1 + rng.IntN(2))})
+		}
+	}
+	return r
 }
 
 func TestMergeMemberLaws(t *testing.T) {
@@ -61,6 +88,7 @@ func TestMergeMember(t *testing.T) {
 		t.Errorf("removed is not for ever: %+v", got)
 	}
 	old.Status = Leaving
+	back.Status = Leaving // an operator's word outlives the node's own news
 	if got := MergeMember(old, back); got != back {
 		t.Errorf("the higher epoch lost: %+v", got)
 	}
@@ -122,6 +150,15 @@ func validState() State {
 	s := State{Cluster: Cluster{ID: testID(9), Name: "test", Q: 8, N: 3, R: 2, W: 2}, Members: testMembers(rng, 4, 2)}
 	sortMembers(s.Members)
 	s.Layout, _ = Plan(nil, s.Members, 8, 3)
+	for p := range Partition(2) {
+		out := s.Layout.Owners[p][2]
+		in := slices.IndexFunc(s.Members, func(m Member) bool { return !slices.Contains(s.Layout.Owners[p], m.ID) })
+		next := exchanged(s.Layout.Owners[p], nil, out, s.Members[in].ID)
+		s.Layout.Changes = append(s.Layout.Changes, Change{Partition: p, Phase: Phase(p), Began: 1, Next: next})
+	}
+	for _, m := range s.Members[:2] {
+		s.Reports = append(s.Reports, Report{Node: m.ID, Seq: 3, Acked: s.Edition(), Held: []Held{{1, 1}, {4, 1}}})
+	}
 	return s
 }
 
@@ -159,7 +196,27 @@ func TestCheckKnowsEveryRule(t *testing.T) {
 		{"somebody owns", func(s *State) { s.Layout.Owners[3] = nil }},
 		{"no more than N own", func(s *State) { s.Layout.Owners[3] = append(s.Layout.Owners[3], testID(1)) }},
 		{"owners distinct", func(s *State) { s.Layout.Owners[0][1] = s.Layout.Owners[0][0] }},
-		{"owners are members", func(s *State) { s.Layout.Owners[0][0] = testID(77) }},
+		{"owners are the layout's members", func(s *State) { s.Layout.Owners[0][0] = testID(77) }},
+		{"the layout's members once", func(s *State) { s.Layout.Members[1] = s.Layout.Members[0] }},
+		{"the layout's members are members", func(s *State) {
+			s.Layout.Members = append([]NodeID{testID(0)}, s.Layout.Members...)
+		}},
+		{"the layout's members sorted", func(s *State) { slices.Reverse(s.Layout.Members) }},
+		{"roles since a layout", func(s *State) { s.Layout.Since[2] = 0 }},
+		{"roles since no later layout", func(s *State) { s.Layout.Since[2] = s.Layout.Version + 1 }},
+		{"changes sorted", func(s *State) { slices.Reverse(s.Layout.Changes) }},
+		{"a partition changes once", func(s *State) { s.Layout.Changes[1] = s.Layout.Changes[0] }},
+		{"a change of a partition", func(s *State) { s.Layout.Changes[1].Partition = 8 }},
+		{"a phase known", func(s *State) { s.Layout.Changes[0].Phase = phaseEnd }},
+		{"a change begun in no later layout", func(s *State) { s.Layout.Changes[0].Began = s.Layout.Version + 1 }},
+		{"a change to somebody", func(s *State) { s.Layout.Changes[0].Next = nil }},
+		{"a change of something", func(s *State) { s.Layout.Changes[0].Next = s.Layout.Owners[s.Layout.Changes[0].Partition] }},
+		{"a change of one owner", func(s *State) { s.Layout.Changes[0].Next = s.Layout.Changes[0].Next[:1] }},
+		{"reports sorted", func(s *State) { slices.Reverse(s.Reports) }},
+		{"reports of members", func(s *State) { s.Reports[0].Node = testID(0) }},
+		{"partitions held sorted", func(s *State) { slices.Reverse(s.Reports[0].Held) }},
+		{"partitions held exist", func(s *State) { s.Reports[0].Held[1].Partition = 8 }},
+		{"changes held one over", func(s *State) { s.Reports[0].Held = make([]Held, ChangesMax+1) }},
 		{"no members without a cluster", func(s *State) { s.Cluster = Cluster{} }},
 		{"members one over", func(s *State) {
 			s.Members = append(s.Members, testMembers(rand.New(rand.NewPCG(6, 6)), MembersMax+1-len(s.Members), 0)...)
@@ -194,13 +251,25 @@ func TestLargestStateFitsANote(t *testing.T) {
 		}
 	}
 	sortMembers(s.Members)
-	s.Layout = &Layout{Version: 1, Q: PartitionsMax, N: ReplicasMax}
+	s.Layout = &Layout{Version: 1, Q: PartitionsMax, N: ReplicasMax, Since: slices.Repeat([]uint64{1}, PartitionsMax)}
 	for p := range PartitionsMax {
 		var owners []NodeID
 		for k := range ReplicasMax {
 			owners = append(owners, s.Members[(p+k)%MembersMax].ID)
 		}
 		s.Layout.Owners = append(s.Layout.Owners, owners)
+	}
+	s.Layout.Members = s.Layout.nodes()
+	for p := range Partition(ChangesMax) {
+		next := s.Layout.Owners[p][1:]
+		s.Layout.Changes = append(s.Layout.Changes, Change{Partition: p, Began: 1, Next: next})
+	}
+	for _, m := range s.Members {
+		r := Report{Node: m.ID, Seq: math.MaxUint64}
+		for p := range Partition(ChangesMax) {
+			r.Held = append(r.Held, Held{p, math.MaxUint64})
+		}
+		s.Reports = append(s.Reports, r)
 	}
 	note := Note{State: s}.Encode()
 	if _, err := DecodeNote(note); err != nil {
