@@ -211,6 +211,16 @@ func DigestEncoded(b []byte) (uint64, error) {
 	return nonZero(xxhash.Sum64(core)), nil
 }
 
+// HashEncoded returns a hash of the siblings and dots of the state at the front of b, a tombstone's dots included, and
+// whether it holds a sibling. Like Digest it leaves out remembered stamps and is never 0; it checks only the frame.
+func HashEncoded(b []byte) (hash uint64, live bool, err error) {
+	core, _, ok := splitCore(b)
+	if !ok || len(core) == 0 {
+		return 0, false, ErrCorrupt
+	}
+	return nonZero(xxhash.Sum64(core)), core[0] != 0, nil
+}
+
 func nonZero(h uint64) uint64 { return max(h, 1) }
 
 // splitCore separates the core of the state at the front of b from what follows.

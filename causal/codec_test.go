@@ -168,6 +168,25 @@ func TestCoreBytesAboveTheCapDoNotFit(t *testing.T) {
 	}
 }
 
+func TestHashEncodedIsTheDigestAndKnowsTombstonesApart(t *testing.T) {
+	s := State{}.Put(Context{}, Actor{1, 1}, []Version{{Stamp: Stamp{9, 1}, Value: []byte("v")}}, nil)
+	remembers := s
+	remembers.Seen = s.Seen.AddStamp(Stamp{4, 4})
+	for _, x := range []State{s, remembers} {
+		if hash, live, err := HashEncoded(x.Append(nil)); err != nil || !live || hash != s.Digest() {
+			t.Errorf("%#x, %v, %v; the digest is %#x", hash, live, err, s.Digest())
+		}
+	}
+	gone, goneLive, _ := HashEncoded(State{Seen: s.Seen}.Append(nil))
+	more, _, _ := HashEncoded(State{Seen: s.Seen.Add(Dot{Actor{1, 1}, 2})}.Append(nil))
+	if goneLive || gone == 0 || gone == more {
+		t.Errorf("tombstones hash to %#x and %#x, live %v", gone, more, goneLive)
+	}
+	if _, _, err := HashEncoded([]byte{0, 0, 0, 9}); err == nil {
+		t.Error("a cut encoding has a hash")
+	}
+}
+
 func TestDigestIgnoresRememberedStampsAndNothingElse(t *testing.T) {
 	a := Actor{1, 1}
 	v := Version{Stamp{9, 1}, 7, 3, []byte("v")}

@@ -232,6 +232,19 @@ func (s State) Expire(now int64, settled func(Stamp) bool) (State, bool) {
 
 func (v Version) expired(now int64) bool { return v.ExpireAt != 0 && v.ExpireAt <= now }
 
+// Conflict returns a dot under which both hold siblings that are not the same, which says that one of them is damaged, or
+// that the dot was minted twice: Sync would keep either. False when there is none.
+func (s State) Conflict(o State) (Dot, bool) {
+	for _, x := range s.Siblings {
+		for _, y := range o.Siblings {
+			if x.Dot == y.Dot && !equalSiblings(x, y) {
+				return x.Dot, true
+			}
+		}
+	}
+	return Dot{}, false
+}
+
 // Prune returns s without the remembered stamps that are settled.
 func (s State) Prune(settled func(Stamp) bool) State {
 	s.Seen = s.Seen.Prune(settled)

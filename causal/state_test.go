@@ -379,3 +379,21 @@ func TestEachStopsWhenTold(t *testing.T) {
 		t.Errorf("called %d times", n)
 	}
 }
+
+func TestConflictFindsADotWithTwoContents(t *testing.T) {
+	s := State{}.Put(Context{}, Actor{1, 1}, []Version{{Stamp: Stamp{9, 1}, Value: []byte("v")}, {Stamp: Stamp{8, 1}}}, nil)
+	if dot, found := s.Conflict(s); found {
+		t.Errorf("a state conflicts with itself in %v", dot)
+	}
+	for name, change := range map[string]func(*Sibling){
+		"value":  func(x *Sibling) { x.Value = []byte("w") },
+		"expiry": func(x *Sibling) { x.ExpireAt = 1 },
+		"stamp":  func(x *Sibling) { x.Stamp.Time++ },
+	} {
+		o := State{s.Seen, []Sibling{s.Siblings[0], s.Siblings[1]}}
+		change(&o.Siblings[1])
+		if dot, found := s.Conflict(o); !found || dot != s.Siblings[1].Dot {
+			t.Errorf("another %s: %v, %v", name, dot, found)
+		}
+	}
+}

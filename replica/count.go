@@ -3,11 +3,13 @@ package replica
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/replica/merkle"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
 )
@@ -141,8 +143,9 @@ func (t *tally) load(b []byte) error {
 	return nil
 }
 
-// recount adds what the snapshot holds to the counts. The snapshot was taken before the first write, and the counts hold
-// what changed since, so the sum is exact. Nothing is added of a partition that was not read to its end.
+// recount adds what the snapshot holds to the counts and the trees. The snapshot was taken before the first write, and
+// both hold what changed since, so the sums are exact. Nothing is added to the counts of a partition that was not read to its
+// end; the trees are of no use until all is read.
 func (s *Store) recount(ctx context.Context, snap *pebble.Snapshot) {
 	defer func() { s.closeQuietly(snap) }()
 	if err := s.countRows(ctx, snap); err != nil {
@@ -164,8 +167,13 @@ func (s *Store) countRows(ctx context.Context, snap *pebble.Snapshot) (err error
 	defer func() { err = firstError(err, it.Close()) }()
 	var at place
 	var sum Counts
+	unreadable := 0
 	for ok := it.First(); ok; ok = it.Next() {
 		p, one, err := s.countRow(ctx, it)
+		if errors.Is(err, request.ErrCorrupt) {
+			unreadable++ // one row that cannot be read is no reason to compare none with other nodes
+			continue
+		}
 		if err != nil {
 			return err
 		}
@@ -179,6 +187,9 @@ func (s *Store) countRows(ctx context.Context, snap *pebble.Snapshot) (err error
 		return err
 	}
 	s.tally.at(at).add(sum)
+	if unreadable > 0 {
+		s.log.Error("rows that cannot be read are not counted; a repair with a scan removes them and takes them from other nodes", "rows", unreadable)
+	}
 	return nil
 }
 
@@ -199,6 +210,11 @@ func (s *Store) countRow(ctx context.Context, it *pebble.Iterator) (p place, one
 	if err != nil {
 		return p, one, fmt.Errorf("replica: count a row of keyspace %d partition %d (%v): %w", p.space, p.partition, err, request.ErrCorrupt)
 	}
+	digest, err := treeDigest(state)
+	if err != nil {
+		return p, one, err
+	}
+	s.trees.change(p.partition, merkle.HashKey(k.Space, k.Name), 0, digest)
 	return p, countsOf(len(it.Key()), len(b), siblings), nil
 }
 

@@ -451,6 +451,7 @@ func TestSweeperRemovesWhatExpiredAfterTheDriftBound(t *testing.T) {
 			t.Fatalf("counts %+v", c)
 		}
 		wantValues(t, read(t, s, "kept"), "for ever")
+		wantTrees(t, s)
 		rows := 0
 		if err := s.eachKey([]byte{prefixExpiry}, func(_, _ []byte) error { rows++; return nil }); err != nil || rows != 0 {
 			t.Fatalf("%d expiry rows are left, %v", rows, err)

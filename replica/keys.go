@@ -17,6 +17,7 @@ const (
 	prefixResume = 'r' // target, place -> generation, key: how far the payment of the marks came
 	prefixExpiry = 'e' // expiry time, place, key -> nothing
 	prefixPeer   = 'b' // node -> the last boot of another node that was confirmed
+	prefixTree   = 't' // partition -> its hash tree, as a clean shutdown left it
 )
 
 const (

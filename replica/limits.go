@@ -17,14 +17,21 @@ const (
 	HandoffRoundsMax  = 1 << 20   // deliveries of one drain before it waits for the next tick
 	HandoffTargetsMax = 8         // targets delivered to at once
 
-	ScanRowsMax    = 1024    // rows of one Scan
-	ScanBytesMax   = 4 << 20 // bytes of one Scan, one row excepted
-	SweepRowsMax   = 256     // expiry rows handled by one batch of the sweeper
-	lockShards     = 1024    // mutexes that the keys share
-	keyScratchSize = 128     // bytes first reserved for a key being built
-	heldRowsMin    = 16      // rows of a batch that are first made room for
-	heldRowsMax    = 1024    // and the most at a time
-	scratchKeepMax = 1 << 20 // bytes of a scratch buffer that is kept for reuse
+	ScanRowsMax     = 1024    // rows of one Scan
+	ScanBytesMax    = 4 << 20 // bytes of one Scan, one row excepted
+	SweepRowsMax    = 256     // expiry rows handled by one batch of the sweeper
+	ChunkBytesMax   = 4 << 20 // bytes of rows in one answer to another node's pull, one row excepted
+	ChunkRowsMax    = 1024    // rows of the same
+	SketchRowsMax   = 4096    // rows that one question of a pull says the asker holds
+	walkRowsMax     = 16384   // rows looked at for one question or answer of a pull
+	UnreadableMax   = 1024    // rows of one partition that a scan removes because they cannot be read; with more the disk is to be replaced
+	logNameBytesMax = 128     // bytes of a key that a log line shows
+	treesPortion    = 16      // part of MemoryBytes that hash trees of full depth may fill; further ones are small
+	lockShards      = 1024    // mutexes that the keys share
+	keyScratchSize  = 128     // bytes first reserved for a key being built
+	heldRowsMin     = 16      // rows of a batch that are first made room for
+	heldRowsMax     = 1024    // and the most at a time
+	scratchKeepMax  = 1 << 20 // bytes of a scratch buffer that is kept for reuse
 
 	cacheShards        = 64        // parts of the row cache, each with a mutex
 	cachePortion       = 8         // no row may fill more than this part of its shard of the cache

@@ -33,6 +33,19 @@ func (l *keyLocks) unlock(shards []uint16) {
 	}
 }
 
+// lockAll stops everyone who would take a lock, until unlockAll.
+func (l *keyLocks) lockAll() {
+	for i := range l {
+		l[i].Lock()
+	}
+}
+
+func (l *keyLocks) unlockAll() {
+	for i := range l {
+		l[i].Unlock()
+	}
+}
+
 // barrier returns when everyone who held a lock at the time of the call has released it.
 func (l *keyLocks) barrier() {
 	for i := range l {

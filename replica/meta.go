@@ -21,6 +21,7 @@ const (
 	metaBoot       = "\x00boot"       // bootRecord
 	metaClean      = "\x00clean"      // the clean-shutdown mark: the clock's last time
 	metaCounts     = "\x00counts"     // tally
+	metaTrees      = "\x00trees"      // the rows under prefixTree are those of the last shutdown, which was clean
 	metaActors     = "\x00actors"     // end of the lease of the actor sequence
 	metaClock      = "\x00clock"      // end of the clock's lease
 	metaUser       = '\x01'           // first byte of what PutMeta stores

@@ -65,6 +65,7 @@ func (m *model) check(t *testing.T, s *Store) {
 	if got := s.Total(); got.Keys != want.Keys || got.Rows != want.Rows || got.Siblings != want.Siblings {
 		t.Fatalf("counts %+v, want %+v", got, want)
 	}
+	wantTrees(t, s)
 }
 
 const modelKeys = 6

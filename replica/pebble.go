@@ -53,7 +53,7 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 
 // events counts what happened since Open.
 type events struct {
-	bootsRenewed, expired                                        atomic.Uint64
+	bootsRenewed, expired, dotConflicts                          atomic.Uint64
 	stalls, disksSlow, backgroundErrors, corruptions             atomic.Uint64
 	hintsStored, hintsDelivered, hintsCancelled, hintsDropped    atomic.Uint64
 	hintsRefused, diskRefused, siblingsRefused, deliveriesFailed atomic.Uint64
@@ -103,6 +103,7 @@ type Stats struct {
 
 	BootsRenewed     uint64 // times the boot bits were drawn anew because a write of this node was lost
 	Expired          uint64 // siblings removed by the sweeper
+	DotConflicts     uint64 // rows from other nodes refused since one of their dots has other bytes here
 	WriteStalls      uint64
 	DisksSlow        uint64
 	BackgroundErrors uint64
@@ -126,7 +127,7 @@ func (s *Store) Stats() Stats {
 	e := &s.events
 	st := Stats{
 		Total: s.Total(), Counted: s.Counted(),
-		BootsRenewed: e.bootsRenewed.Load(), Expired: e.expired.Load(), WriteStalls: e.stalls.Load(), DisksSlow: e.disksSlow.Load(),
+		BootsRenewed: e.bootsRenewed.Load(), Expired: e.expired.Load(), DotConflicts: e.dotConflicts.Load(), WriteStalls: e.stalls.Load(), DisksSlow: e.disksSlow.Load(),
 		BackgroundErrors: e.backgroundErrors.Load(), Corruptions: e.corruptions.Load(),
 		HintsStored: e.hintsStored.Load(), HintsDelivered: e.hintsDelivered.Load(), HintsCancelled: e.hintsCancelled.Load(),
 		HintsDropped: e.hintsDropped.Load(), DeliveriesFailed: e.deliveriesFailed.Load(),

@@ -109,6 +109,18 @@ func joined(key, value []byte) []byte {
 	return append(append(make([]byte, 0, len(key)+len(value)), key...), value...)
 }
 
+// clear drops all rows. What reads that began before it find is not filled in.
+func (c *rowCache) clear() {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.Lock()
+		s.index, s.slots, s.free = make(map[uint64]uint32), nil, nil
+		s.hand, s.bytes = 0, 0
+		s.epoch++
+		s.Unlock()
+	}
+}
+
 func (s *cacheShard) set(hash uint64, row cachedRow, bytesMax int) {
 	i, ok := s.index[hash]
 	if ok {

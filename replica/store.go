@@ -35,6 +35,7 @@ type Store struct {
 	lease  *lease
 	space  *space
 	tally  *tally
+	trees  *trees
 	cache  *rowCache
 	hints  *hintTable
 	events events
@@ -53,7 +54,7 @@ type Store struct {
 // ErrPartitions, and the disk's.
 func Open(cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
-	s := &Store{cfg: cfg, log: cfg.Logger, gate: newGate(), lease: newLease(), tally: newTally(cfg.Partitions), cache: newRowCache(cfg.MemoryBytes / 4), poked: make(chan struct{}, 1)}
+	s := &Store{cfg: cfg, log: cfg.Logger, gate: newGate(), lease: newLease(), tally: newTally(cfg.Partitions), trees: newTrees(cfg.Partitions, cfg.MemoryBytes/treesPortion), cache: newRowCache(cfg.MemoryBytes / 4), poked: make(chan struct{}, 1)}
 	s.hints = newHintTable(cfg.HintBytesMax, cfg.MarkersPerTarget)
 	s.wal = newWALFS(cfg.FS, cfg.Sync == SyncOS, func(err error) { s.fail(fmt.Errorf("fsync of the log: %w", err)) })
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
@@ -73,8 +74,8 @@ func Open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-// load reads what the store keeps in memory, and begins the boot. It returns a snapshot to count from, or nil when the
-// counts were saved.
+// load reads what the store keeps in memory, and begins the boot. It returns a snapshot to count from, or nil when counts
+// and trees were saved.
 func (s *Store) load() (*pebble.Snapshot, error) {
 	b := s.db.NewBatch()
 	defer s.closeQuietly(b)
@@ -85,7 +86,7 @@ func (s *Store) load() (*pebble.Snapshot, error) {
 		return nil, err
 	}
 	counted := s.loadCounts()
-	if err := b.Delete(metaKey(metaCounts), nil); err != nil {
+	if err := errors.Join(b.Delete(metaKey(metaCounts), nil), b.Delete(metaKey(metaTrees), nil)); err != nil {
 		return nil, err
 	}
 	if err := s.loadHints(); err != nil {
@@ -100,15 +101,21 @@ func (s *Store) load() (*pebble.Snapshot, error) {
 	return s.db.NewSnapshot(), nil
 }
 
-// loadCounts takes the counts that a clean shutdown saved. Damaged ones are counted anew.
+// loadCounts takes the counts and trees that a clean shutdown saved. Damaged ones are counted anew.
 func (s *Store) loadCounts() bool {
 	saved, err := s.get(metaKey(metaCounts))
 	if err != nil || saved == nil || !s.boot.clean {
 		return false
 	}
-	if err := s.tally.load(saved); err != nil {
+	found, err := s.loadTrees()
+	if found && err == nil {
+		err = s.tally.load(saved)
+	}
+	if err != nil {
 		s.log.Warn("counting keys anew", "err", err)
-		s.tally = newTally(s.cfg.Partitions)
+	}
+	if err != nil || !found {
+		s.tally, s.trees = newTally(s.cfg.Partitions), newTrees(s.cfg.Partitions, s.trees.bytesMax)
 		return false
 	}
 	s.tally.counted.Store(true)
@@ -158,7 +165,7 @@ func (s *Store) close() error {
 	return errors.Join(err, s.db.Close(), s.lock.Close())
 }
 
-// markClean leaves the clock, the counts and the boot for the next start, durably.
+// markClean leaves the clock, the counts, the trees and the boot for the next start, durably.
 func (s *Store) markClean() error {
 	b := s.db.NewBatch()
 	defer s.closeQuietly(b)
@@ -166,7 +173,7 @@ func (s *Store) markClean() error {
 	err := errors.Join(b.Set(metaKey(metaBoot), rec.append(nil), nil),
 		b.Set(metaKey(metaClean), number(uint64(s.clock.Last())), nil))
 	if s.Counted() {
-		err = errors.Join(err, b.Set(metaKey(metaCounts), s.tally.append(nil), nil))
+		err = errors.Join(err, b.Set(metaKey(metaCounts), s.tally.append(nil), nil), s.saveTrees(b))
 	}
 	return errors.Join(err, s.commitDurable(b))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/fault"
+	"github.com/holdfastdb/holdfast/replica/merkle"
 	"github.com/holdfastdb/holdfast/request"
 )
 
@@ -103,9 +104,12 @@ type cachedWrite struct {
 	keyLen int
 }
 
+// placeCounts is what a change of a row does to the counts and the tree of its place.
 type placeCounts struct {
 	place
 	Counts
+	key       merkle.KeyHash
+	old, next uint64 // the row's digest in the tree
 }
 
 // heldRow is a row as the batch sees it.
@@ -187,6 +191,7 @@ func (w *writer) apply(o *pebble.WriteOptions) error {
 	}
 	for _, c := range w.counts {
 		w.s.tally.at(c.place).add(c.Counts)
+		w.s.trees.change(c.partition, c.key, c.old, c.next)
 	}
 	return nil
 }
@@ -440,7 +445,9 @@ func (w *writer) putRow(k request.Key, held *heldRow, next row, capped bool) (ch
 	if err := w.batch.Set(w.key, w.value, nil); err != nil {
 		return false, err
 	}
-	w.count(k, held, next.state)
+	if err := w.count(k, held, next.state, encoded); err != nil {
+		return false, err
+	}
 	kept := w.keep(k)
 	if err := w.putExpiries(k, held.state, next.state); err != nil {
 		return false, err
@@ -457,10 +464,19 @@ func (w *writer) keep(k request.Key) []byte {
 	return both
 }
 
-func (w *writer) count(k request.Key, held *heldRow, next causal.State) {
-	change := countsOf(len(w.key), len(w.value), len(next.Siblings))
+// count notes what the row being written changes in the counts and in the tree.
+func (w *writer) count(k request.Key, held *heldRow, next causal.State, encoded []byte) (err error) {
+	c := placeCounts{place: placeOf(k), key: merkle.HashKey(k.Space, k.Name)}
+	c.Counts = countsOf(len(w.key), len(w.value), len(next.Siblings))
 	if held.encoded != nil {
-		change = change.minus(countsOf(len(w.key), held.size, len(held.state.Siblings)))
+		c.Counts = c.Counts.minus(countsOf(len(w.key), held.size, len(held.state.Siblings)))
+		if c.old, err = treeDigest(held.encoded); err != nil {
+			return err
+		}
 	}
-	w.counts = append(w.counts, placeCounts{placeOf(k), change})
+	if c.next, err = treeDigest(encoded); err != nil {
+		return err
+	}
+	w.counts = append(w.counts, c)
+	return nil
 }
