@@ -57,13 +57,23 @@ func (p *Peers) Deliver(ctx context.Context, to ring.NodeID, items []*request.Wr
 // ends or DeadlineMax. The answer is the caller's. Errors are Read's or the handler's, by errors.Is where request knows
 // them.
 func (p *Peers) Control(ctx context.Context, to ring.NodeID, kind uint8, payload []byte) ([]byte, error) {
+	return p.control(ctx, to, small, kind, payload)
+}
+
+// Fetch is Control over the bulk connection, for background work: the answer may have FetchBytesMax, and stands before no
+// client's request.
+func (p *Peers) Fetch(ctx context.Context, to ring.NodeID, kind uint8, payload []byte) ([]byte, error) {
+	return p.control(ctx, to, bulk, kind, payload)
+}
+
+func (p *Peers) control(ctx context.Context, to ring.NodeID, class class, kind uint8, payload []byte) ([]byte, error) {
 	if len(payload) > ControlBytesMax {
 		return nil, request.ErrTooBig
 	}
 	c := &call{kind: kindControl, control: kind, payload: payload}
 	err := p.await(ctx, func(deadline time.Time, done func(error)) {
 		c.done = done
-		p.send(to, small, deadline, c)
+		p.send(to, class, deadline, c)
 	}, func() []*call { return []*call{c} })
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ type Handler interface {
 	ServeHandoff(ctx context.Context, from ring.NodeID, layout uint64, writes []*request.Write) error
 	// ServeCoordinate may wait for the network. It runs on a goroutine of its own.
 	ServeCoordinate(ctx context.Context, from ring.NodeID, layout uint64, notice request.Notice, ops []*request.Op)
-	// ServeControl answers a small administrative request with at most ControlBytesMax, on a goroutine of its own. A kind
+	// ServeControl answers an administrative request with at most ControlBytesMax, or FetchBytesMax where Fetch asks, on a goroutine of its own. A kind
 	// that it does not know is an error.
 	ServeControl(ctx context.Context, from ring.NodeID, kind uint8, payload []byte) ([]byte, error)
 	// ServeNotice is told what from says of its operations, with every ping. It must not wait.

@@ -228,6 +228,25 @@ func TestControlIsCapped(t *testing.T) {
 	})
 }
 
+// Fetch's answers go over the bulk connection, and may fill a frame.
+func TestFetchIsCapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		fetch := func(size uint32) ([]byte, error) {
+			return p.a.Fetch(t.Context(), nodeB, 3, binary.BigEndian.AppendUint32(nil, size))
+		}
+		if _, err := p.a.Fetch(t.Context(), nodeB, 3, make([]byte, ControlBytesMax+1)); err != request.ErrTooBig {
+			t.Errorf("a question one over: %v", err)
+		}
+		if b, err := fetch(FetchBytesMax); err != nil || len(b) != FetchBytesMax {
+			t.Errorf("%d bytes at the cap, %v", len(b), err)
+		}
+		if _, err := fetch(FetchBytesMax + 1); !errors.Is(err, request.ErrTooBig) {
+			t.Errorf("an answer one over: %v", err)
+		}
+	})
+}
+
 // Whatever a stream holds, and however it is split, the reader gives the same frames and never more than arrived.
 func FuzzFrames(f *testing.F) {
 	all, _ := someFrames()

@@ -29,6 +29,14 @@ const (
 	classes
 )
 
+// controlAnswerMax is the bytes that an answer to a control request may have.
+func (c class) controlAnswerMax() int {
+	if c == bulk {
+		return FetchBytesMax
+	}
+	return ControlBytesMax
+}
+
 func (c class) String() string { return [...]string{"small", "bulk"}[c] }
 
 // writeTimeout is how long the dialer waits for the accepter to take more bytes.

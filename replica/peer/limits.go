@@ -10,11 +10,13 @@ import (
 const (
 	FrameBytesMax   = 64 << 20 // one frame, its header included; a longer one closes the connection
 	HelloBytesMax   = 4 << 10  // one frame before both sides have said hello
-	ControlBytesMax = 1 << 20  // the payload of a control request or answer
+	ControlBytesMax = 1 << 20  // the payload of a control request, and of its answer but for Fetch
 	ChunkBytesMax   = 4 << 20  // a batch above it travels in several frames, so that others pass between them
 	QueueBytesMax   = 32 << 20 // frames waiting to be written to one connection; a single larger frame may wait alone
 	NameBytesMax    = 255      // a node's name
 	AuthBytesMax    = 1 << 10  // what a later version may prove itself with
+
+	FetchBytesMax = FrameBytesMax - headerBytes // the answer to Fetch
 
 	readBufferBytes = 64 << 10 // what one read from the socket can bring; longer frames get a buffer of their own
 	writeBytesMax   = 1 << 20  // one write to the socket; each has writeTimeout

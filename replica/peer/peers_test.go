@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"net"
 	"strings"
@@ -155,6 +156,8 @@ func (h *replica) ServeControl(ctx context.Context, from ring.NodeID, kind uint8
 	case 2:
 		<-ctx.Done()
 		return nil, ctx.Err()
+	case 3:
+		return make([]byte, binary.BigEndian.Uint32(payload)), nil
 	}
 	panic("a handler's own mistake")
 }

@@ -371,7 +371,7 @@ func (s *session) control(f frame) {
 	ctx, cancel := s.withDeadline(f.deadline)
 	defer cancel()
 	answer, err := s.p.handler.ServeControl(ctx, s.from, f.payload[0], f.payload[1:])
-	if err == nil && len(answer) > ControlBytesMax {
+	if err == nil && len(answer) > s.class.controlAnswerMax() {
 		err = request.ErrTooBig
 	}
 	if err != nil {
