@@ -12,7 +12,7 @@ func layers() [][]string {
 	return [][]string{
 		{"fault"}, // below all: bugs can be planted anywhere
 		{"fault"},
-		{"causal", "ring", "replica/merkle"},
+		{"causal", "ring", "replica/merkle", "trust"},
 		{"request"},
 		{"coordinator", "node/admission", "protocol", "replica", "replica/peer", "ring/gossip"},
 		{"protocol/resp"},

@@ -36,7 +36,11 @@ type Config struct {
 
 	Sync     string // "always", "os" or "none"
 	Memory   int64  // bytes for caches and memtables
-	Insecure bool   // allow listeners that are not loopback although there is no authentication
+	Insecure bool   // allow listeners that are not loopback although nothing tells who may use them
+
+	// Files that nodes know each other by; they are read again while the node runs. Empty: none.
+	ClusterKey             string // keys, in the form of trust.ParseKeys: gossip is encrypted, and peers prove that they know one
+	TLSCert, TLSKey, TLSCA string // PEM, all or none: the wire between nodes is under mutual TLS
 
 	// BackgroundP99 is the latency up to which clients count as undisturbed by background work; 0: a multiple of what they
 	// see without.
@@ -80,7 +84,7 @@ var nameForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*$`)
 // Validate fills in the defaults and checks every field; the error names the flag, what is wrong with it and what to do.
 func (c *Config) Validate() error {
 	c.fill()
-	for _, check := range []func() error{c.checkNames, c.checkQuorum, c.checkAddresses, c.checkStore} {
+	for _, check := range []func() error{c.checkNames, c.checkQuorum, c.checkTLS, c.checkAddresses, c.checkStore} {
 		if err := check(); err != nil {
 			return err
 		}
@@ -162,14 +166,42 @@ func (c *Config) checkAddresses() error {
 		if err != nil {
 			return fmt.Errorf("--%s %q: want host:port", flag, a)
 		}
-		if !c.Insecure && !loopback(host) {
-			return fmt.Errorf("--%s %s is not a loopback address, and there is no authentication yet: anyone who reaches it reads and writes everything; say --insecure if the network is closed", flag, a)
+		if danger := c.danger(flag); danger != "" && !c.Insecure && !loopback(host) {
+			return fmt.Errorf("--%s %s is not a loopback address, and %s; or say --insecure if the network is closed", flag, a, danger)
 		}
 	}
 	for _, a := range c.Join {
 		if _, _, err := net.SplitHostPort(a); err != nil {
 			return fmt.Errorf("--join %q: want the host:port of another node's --gossip", a)
 		}
+	}
+	return nil
+}
+
+// danger says what strangers can do to a listener that they reach, and what keeps them from it; "" when something does.
+func (c *Config) danger(flag string) string {
+	switch {
+	case flag == "gossip" && c.ClusterKey == "":
+		return "without --cluster-key anyone who reaches it can join, or make nodes look dead: give one"
+	case flag == "peer" && c.ClusterKey == "" && c.TLSCert == "":
+		return "without --cluster-key or --tls-cert anyone who reaches it reads and writes everything: give one"
+	case flag == "resp":
+		return "clients are not asked who they are: anyone who reaches it reads and writes everything: leave it on loopback"
+	case flag == "http":
+		return "anyone who reaches it reads the metrics: leave it on loopback"
+	}
+	return ""
+}
+
+func (c *Config) checkTLS() error {
+	given := 0
+	for _, file := range []string{c.TLSCert, c.TLSKey, c.TLSCA} {
+		if file != "" {
+			given++
+		}
+	}
+	if given != 0 && given != 3 {
+		return fmt.Errorf("--tls-cert, --tls-key and --tls-ca belong together: give all three, or none")
 	}
 	return nil
 }

@@ -27,6 +27,7 @@ type Node struct {
 	started time.Time
 	wall    *wall
 	ports   listeners
+	secrets secrets
 
 	store      *replica.Store
 	members    *membership
@@ -69,17 +70,22 @@ func Version() string {
 }
 
 // Open starts a node: ports, directory, gossip, and, once there is a cluster, everything else. It returns when clients
-// can connect; Ready says whether they are served. Errors are a *PortError or a *DirError where that is the matter;
+// can connect; Ready says whether they are served. Errors are a *PortError, a *DirError or a *FileError where that is the matter;
 // nothing was touched then.
 func Open(cfg Config) (*Node, error) {
 	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	secrets, err := openSecrets(&cfg)
+	if err != nil {
 		return nil, err
 	}
 	ports, err := listen(&cfg)
 	if err != nil {
 		return nil, err
 	}
-	n := &Node{cfg: cfg, opened: time.Now(), started: cfg.Now(), ports: ports, ended: make(chan struct{})}
+	secrets.guard(&cfg, &ports)
+	n := &Node{cfg: cfg, opened: time.Now(), started: cfg.Now(), ports: ports, secrets: secrets, ended: make(chan struct{})}
 	n.wall = &wall{machine: cfg.Now, log: limiter{every: clockLogEvery}}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.pace = admission.New(admission.Config{Limit: cfg.BackgroundP99, Now: func() time.Duration { return time.Since(n.opened) }})
@@ -167,10 +173,14 @@ func (n *Node) openCluster() (err error) {
 }
 
 func (n *Node) openGossip() (g *gossip.Gossip, err error) {
-	n.gossip, err = gossip.Open(gossip.Config{
-		Self: n.self(), Seeds: n.cfg.Join, Label: n.cfg.Cluster, Bind: n.cfg.Gossip, Advertise: n.gossipAdvertised(),
+	cfg := gossip.Config{
+		Self: n.self(), Seeds: n.cfg.Join, Label: n.cfg.Cluster, Keys: n.secrets.Keys(), Bind: n.cfg.Gossip, Advertise: n.gossipAdvertised(),
 		Transport: n.cfg.Network.Gossip, Local: n.members.localNote, Merge: n.members.merge, Logger: n.cfg.Logger,
-	})
+	}
+	if n.secrets.certs != nil {
+		cfg.Guard = n.secrets.certs
+	}
+	n.gossip, err = gossip.Open(cfg)
 	if err != nil {
 		return nil, &PortError{Flag: "gossip", Addr: n.cfg.Gossip, Err: err}
 	}
@@ -203,6 +213,9 @@ func (n *Node) serve() {
 	n.wg.Go(n.watchMembers)
 	n.wg.Go(func() { n.members.tellWaiting(n.ctx) })
 	n.wg.Go(func() { n.watchClocks(n.ctx) })
+	if n.secrets != (secrets{}) {
+		n.wg.Go(func() { n.watchSecrets(n.ctx) })
+	}
 }
 
 // ringChanged lets a new ring document rule. The first one starts the wire between nodes, the handoff, and all else
@@ -230,7 +243,7 @@ func (n *Node) form(s ring.State) error {
 	}
 	p, err := peer.New(peer.Config{
 		Node: n.store.Node(), Name: n.cfg.Name, Boot: n.store.Boot().Bits, Cluster: s.Cluster.ID, Q: s.Cluster.Q,
-		Listener: n.ports.peer, Dial: n.cfg.Network.Dial, Addr: n.peerAddress, Logger: n.cfg.Logger,
+		Listener: n.ports.peer, Dial: n.cfg.Network.Dial, Addr: n.peerAddress, Keys: n.secrets.Keys, Logger: n.cfg.Logger,
 		Notice:      func() (notice notice, ok bool) { return n.settlement.Tell(), true },
 		Changed:     func(ring.NodeID, bool) { n.peerChanged() },
 		WritesBlock: n.cfg.Sync == "always",

@@ -23,7 +23,7 @@ func startError(err error) error {
 	switch {
 	case errors.As(err, &port):
 		return refusal{portTrouble(port)}
-	case errors.As(err, new(*node.DirError)):
+	case errors.As(err, new(*node.DirError)), errors.As(err, new(*node.FileError)):
 		return refusal{err}
 	}
 	return err

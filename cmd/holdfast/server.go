@@ -52,10 +52,19 @@ func (f *serverFlags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.Gossip, "gossip", "127.0.0.1:7946", "")
 	fs.StringVar(&f.Advertise, "advertise", "", "")
 	fs.BoolVar(&f.Insecure, "insecure", false, "")
+	f.registerTrust(fs)
 	fs.Var((*listFlag)(&f.Join), "join", "")
 	fs.IntVar(&f.Expect, "expect", 0, "")
 	f.registerQuorum(fs)
 	f.registerRunning(fs)
+}
+
+// registerTrust adds the files that nodes know each other by.
+func (f *serverFlags) registerTrust(fs *flag.FlagSet) {
+	fs.StringVar(&f.ClusterKey, "cluster-key", "", "")
+	fs.StringVar(&f.TLSCert, "tls-cert", "", "")
+	fs.StringVar(&f.TLSKey, "tls-key", "", "")
+	fs.StringVar(&f.TLSCA, "tls-ca", "", "")
 }
 
 // registerQuorum adds what is fixed when the cluster is founded. Zero is what the cluster has, or the default when founding.

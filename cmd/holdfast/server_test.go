@@ -132,7 +132,11 @@ func TestServerRefuses(t *testing.T) {
 		{"--dir d --name a --memory 512MB", "invalid value \"512MB\" for flag -memory: want a size like 512MiB or 2GiB; `holdfast server --help` lists the flags"},
 		{"--dir d --name a --log-format xml", `--log-format "xml": want text or json`},
 		{"--dir d --name a --drain 0s", "--drain 0s: want more than nothing, like 10s"},
-		{"--dir d --name a --resp 10.0.0.1:6379", "--resp 10.0.0.1:6379 is not a loopback address, and there is no authentication yet: anyone who reaches it reads and writes everything; say --insecure if the network is closed"},
+		{"--dir d --name a --resp 10.0.0.1:6379", "--resp 10.0.0.1:6379 is not a loopback address, and clients are not asked who they are: anyone who reaches it reads and writes everything: leave it on loopback; or say --insecure if the network is closed"},
+		{"--dir d --name a --peer 10.0.0.1:7379", "--peer 10.0.0.1:7379 is not a loopback address, and without --cluster-key or --tls-cert anyone who reaches it reads and writes everything: give one; or say --insecure if the network is closed"},
+		{"--dir d --name a --gossip 10.0.0.1:7946 --tls-cert a --tls-key b --tls-ca c", "--gossip 10.0.0.1:7946 is not a loopback address, and without --cluster-key anyone who reaches it can join, or make nodes look dead: give one; or say --insecure if the network is closed"},
+		{"--dir d --name a --http 10.0.0.1:8379 --cluster-key k", "--http 10.0.0.1:8379 is not a loopback address, and anyone who reaches it reads the metrics: leave it on loopback; or say --insecure if the network is closed"},
+		{"--dir d --name a --tls-cert a --tls-ca c", "--tls-cert, --tls-key and --tls-ca belong together: give all three, or none"},
 		{"--dir d --name a --config nowhere.conf", "open nowhere.conf: no such file or directory"},
 	} {
 		never := func(node.Config) (server, error) { t.Errorf("%s: opened a node", c.args); return nil, io.EOF }
@@ -197,5 +201,14 @@ func TestListenersOnAllAddressesAreAdvertisedByTheHostsName(t *testing.T) {
 	}
 	if cfg := seen(t, "--dir", "d"); cfg.Advertise != "" {
 		t.Errorf("loopback is advertised as %q", cfg.Advertise)
+	}
+}
+
+// Nodes that prove who they are may listen where others reach them.
+func TestGuardedListenersNeedNoInsecure(t *testing.T) {
+	t.Setenv("HOLDFAST_CLUSTER_KEY", "k")
+	cfg := seen(t, "--dir", "d", "--name", "a", "--peer", "10.0.0.1:7379", "--gossip", "10.0.0.1:7946", "--tls-cert", "c", "--tls-key", "p", "--tls-ca", "ca")
+	if cfg.ClusterKey != "k" || cfg.TLSCert != "c" || cfg.TLSKey != "p" || cfg.TLSCA != "ca" || cfg.Insecure {
+		t.Errorf("%+v", cfg)
 	}
 }

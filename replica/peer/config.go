@@ -40,12 +40,13 @@ type Config struct {
 	Q       int         // partitions; peers with another number are refused
 
 	Listener net.Listener                                                // closed by Close
-	Dial     func(ctx context.Context, address string) (net.Conn, error) // a TLS dialer fits, as does a TLS listener
+	Dial     func(ctx context.Context, address string) (net.Conn, error) // under TLS too, whose handshake is left to the hello, as is a listener's
 	Addr     func(ring.NodeID) (address string, ok bool)                 // where a node listens; asked before every dial
 	Notice   func() (request.Notice, bool)                               // optional: goes out with every ping
 	Changed  func(node ring.NodeID, up bool)                             // optional: Up has changed; one call at a time, must not wait long
 	Now      func() time.Duration                                        // optional: the monotonic clock
 	Logger   *slog.Logger                                                // optional
+	Keys     func() [][]byte                                             // optional: the cluster keys, the first the one to use; asked at every hello
 	// WritesBlock says that a commit waits for an fsync. Writes are then executed beside the connection's reader, and
 	// what arrives during one commit goes into the next.
 	WritesBlock bool
@@ -60,6 +61,9 @@ func (c *Config) complete() error {
 	if c.Now == nil {
 		began := time.Now()
 		c.Now = func() time.Duration { return time.Since(began) }
+	}
+	if c.Keys == nil {
+		c.Keys = func() [][]byte { return nil }
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)

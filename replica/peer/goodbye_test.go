@@ -198,7 +198,7 @@ func (p *pair) stranger(t *testing.T, conn net.Conn) {
 	t.Helper()
 	ours := hello{versionMin: 1, versionMax: 1, cluster: ring.NodeID{1}, q: 256, node: ring.NodeID{9}, to: nodeB}
 	began := time.Now()
-	if _, _, err := greet(conn, ours, func() time.Duration { return time.Since(began) }); err != nil {
+	if _, _, err := greet(conn, ours, nil, func() time.Duration { return time.Since(began) }); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -58,7 +58,7 @@ type hello struct {
 	boot                   uint64        // the boot bits
 	clock                  time.Duration // the speaker's monotonic clock
 	name                   string
-	auth                   []byte // room for proving the knowledge of a secret; empty in version 1, and not looked at
+	auth                   []byte // the proof that the speaker knows the cluster key; see secret
 }
 
 // refusal is why a hello was not accepted.
@@ -69,6 +69,10 @@ const (
 	refusedPartitions
 	refusedVersion
 	refusedNode
+	refusedKeyless
+	refusedKey
+	refusedPlain
+	refusedCertificate
 )
 
 // ErrRefused: the peer and this node cannot work together. It stays so until an operator acts.
@@ -84,6 +88,14 @@ func (r refusal) Error() string {
 		return "no protocol version in common"
 	case refusedNode:
 		return "another node answers at its address"
+	case refusedKeyless:
+		return "one of the two has a cluster key and the other has none: give both the same --cluster-key"
+	case refusedKey:
+		return "the two have no cluster key in common: give both the same --cluster-key"
+	case refusedPlain:
+		return "one of the two speaks TLS and the other does not: give both --tls-cert, --tls-key and --tls-ca"
+	case refusedCertificate:
+		return "no TLS: give both a certificate that is good today and of the authority that the other's --tls-ca names"
 	}
 	return "reason unknown to this version"
 }
@@ -159,21 +171,21 @@ func (h hello) parseTail(b []byte) (hello, error) {
 
 // greet is the dialer's side of the hello: it speaks first, and returns what the accepter says of itself and a look at
 // its clock. A refusal by either side is an ErrRefused.
-func greet(conn net.Conn, ours hello, now func() time.Duration) (theirs hello, look sample, err error) {
-	ours.clock = now()
-	if err := sendHello(conn, frame{kind: kindHello}, ours); err != nil {
+func greet(conn net.Conn, ours hello, keys [][]byte, now func() time.Duration) (theirs hello, look sample, err error) {
+	if err := handshake(conn); err != nil {
 		return hello{}, sample{}, err
 	}
-	f, err := readHello(conn)
+	s, err := challenge(conn, keys)
 	if err != nil {
 		return hello{}, sample{}, err
 	}
-	if f.kind == kindRefusal|answerOf {
-		return hello{}, sample{}, parseRefusal(f.payload)
+	ours.clock = now()
+	if err := sendHello(conn, frame{kind: kindHello}, s.sign(roleDialer, ours)); err != nil {
+		return hello{}, sample{}, err
 	}
-	theirs, err = parseHello(f.payload)
-	if err != nil || f.kind != kindHello|answerOf {
-		return hello{}, sample{}, errProtocol
+	theirs, err = readAnswer(conn, s)
+	if err != nil {
+		return hello{}, sample{}, err
 	}
 	if theirs.node != ours.to {
 		return hello{}, sample{}, refusedNode
@@ -184,23 +196,66 @@ func greet(conn net.Conn, ours hello, now func() time.Duration) (theirs hello, l
 	return theirs, sample{sent: ours.clock, back: now(), theirs: theirs.clock}, nil
 }
 
-// welcome is the accepter's side: it returns what the dialer says of itself, having answered, or a refusal, having said
-// why.
-func welcome(conn net.Conn, ours hello, now func() time.Duration) (hello, error) {
+// readAnswer reads the accepter's hello, or its refusal.
+func readAnswer(conn net.Conn, s *secret) (theirs hello, err error) {
 	f, err := readHello(conn)
 	if err != nil {
 		return hello{}, err
+	}
+	if f.kind == kindRefusal|answerOf {
+		return hello{}, parseRefusal(f.payload)
+	}
+	theirs, err = parseHello(f.payload)
+	if err != nil || f.kind != kindHello|answerOf {
+		return hello{}, errProtocol
+	}
+	if !s.signed(roleAccepter, theirs) {
+		return hello{}, refusedKey
+	}
+	return theirs, nil
+}
+
+// welcome is the accepter's side: it returns what the dialer says of itself, having answered, or a refusal, having said
+// why. A dialer that has not proved that it knows the cluster key is told nothing but the refusal, and what it says of itself is not
+// believed.
+func welcome(conn net.Conn, ours hello, keys [][]byte, now func() time.Duration) (hello, error) {
+	if err := handshake(conn); err != nil {
+		return hello{}, from(conn, err)
+	}
+	first, err := readHello(conn)
+	if err == error(refusedPlain) {
+		err = refusePlain(conn)
+	}
+	if err != nil {
+		return hello{}, from(conn, err)
+	}
+	s, f, err := challenged(conn, first, keys)
+	if err != nil {
+		return hello{}, from(conn, err)
 	}
 	theirs, err := parseHello(f.payload)
 	if err != nil || f.kind != kindHello {
 		return hello{}, errProtocol
 	}
+	if !s.signed(roleDialer, theirs) {
+		return hello{}, from(conn, refuse(conn, refusedKey))
+	}
 	_, err = judge(ours, theirs)
 	if reason, ok := err.(refusal); ok {
-		return theirs, errors.Join(reason, sendHello(conn, frame{kind: kindRefusal | answerOf}, raw{uint8(reason)}))
+		return theirs, refuse(conn, reason)
 	}
 	ours.to, ours.class, ours.clock = theirs.node, theirs.class, now()
-	return theirs, sendHello(conn, frame{kind: kindHello | answerOf}, ours)
+	return theirs, sendHello(conn, frame{kind: kindHello | answerOf}, s.sign(roleAccepter, ours))
+}
+
+// refuse tells the other side why this one does not go on, and returns it.
+func refuse(conn net.Conn, reason refusal) error {
+	return errors.Join(reason, sendHello(conn, frame{kind: kindRefusal | answerOf}, raw{uint8(reason)}))
+}
+
+// from adds to an error where the connection comes from, which is all that is known of a stranger.
+func from(conn net.Conn, err error) error {
+	return fmt.Errorf("from %v: %w", conn.RemoteAddr(), err)
 }
 
 func parseRefusal(b []byte) error {
@@ -219,7 +274,10 @@ func sendHello(conn net.Conn, f frame, m message) error {
 func readHello(conn net.Conn) (frame, error) {
 	head := make([]byte, headerBytes)
 	if _, err := io.ReadFull(conn, head); err != nil {
-		return frame{}, fmt.Errorf("peer: read hello: %w", err)
+		return frame{}, fmt.Errorf("peer: read hello: %w", refusedBy(err))
+	}
+	if isTLS(head) {
+		return frame{}, refusedPlain
 	}
 	size, err := frameBytes(head, HelloBytesMax)
 	if err != nil {

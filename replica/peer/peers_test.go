@@ -984,7 +984,7 @@ func TestPeerThatStopsReadingDoesNotHoldItsConnection(t *testing.T) {
 		defer conn.Close()
 		began := time.Now()
 		ours := hello{versionMin: 1, versionMax: 1, cluster: ring.NodeID{1}, q: 256, node: ring.NodeID{9}, to: nodeB}
-		if _, _, err := greet(conn, ours, func() time.Duration { return time.Since(began) }); err != nil {
+		if _, _, err := greet(conn, ours, nil, func() time.Duration { return time.Since(began) }); err != nil {
 			t.Fatal(err)
 		}
 		question := []*request.Read{{Key: request.Key{Name: []byte("k")}}}

@@ -168,7 +168,7 @@ func (r *remote) greet(ctx context.Context, c class, conn net.Conn) (*link, erro
 	pauses := r.peers.beat.pauses.Load()
 	ours := r.peers.cfg.hello()
 	ours.class, ours.to = c, r.id
-	theirs, look, err := greet(conn, ours, r.peers.cfg.Now)
+	theirs, look, err := greet(conn, ours, r.peers.cfg.Keys(), r.peers.cfg.Now)
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ func (p *Peers) serve(conn net.Conn) {
 	if conn.SetDeadline(time.Now().Add(HelloTimeout)) != nil {
 		return
 	}
-	theirs, err := welcome(conn, p.cfg.hello(), p.cfg.Now)
+	theirs, err := welcome(conn, p.cfg.hello(), p.cfg.Keys(), p.cfg.Now)
 	if errors.Is(err, ErrRefused) {
 		p.counts.refused.Add(1)
 		p.complain(theirs.node, "accepted", err)

@@ -32,6 +32,9 @@ type Config struct {
 	Self  ring.Member // ID, Name, Peer, RESP and Gossip are used
 	Seeds []string    // gossip addresses, host:port, to join besides the known members
 	Label string      // cluster name: nodes with another label do not hear each other; at most 255 bytes
+	Keys  [][]byte    // of 16, 24 or 32 bytes: gossip is encrypted with the first and understood under any; none: it is in the clear
+
+	Guard Guard // nil: streams are not under TLS
 
 	// Bind and Advertise are host:port. Port 0 of Bind takes a free one. Advertise may be empty: Bind's. A host name in Advertise
 	// is looked up once. Both are ignored when Transport is given.
@@ -55,7 +58,8 @@ type Gossip struct {
 	cfg   Config
 	log   *slog.Logger
 	list  *memberlist.Memberlist
-	at    string // ip:port
+	keys  *memberlist.Keyring // nil: none
+	at    string              // ip:port
 	view  *view
 	local atomic.Pointer[said]
 
@@ -67,6 +71,8 @@ type Gossip struct {
 	update      chan struct{} // for spreadMeta: our own hash changed
 	foreignLog  limiter
 	conflictLog limiter
+	keyLog      limiter
+	tlsLog      limiter
 
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -95,12 +101,20 @@ func Open(cfg Config) (*Gossip, error) {
 		self: cfg.Self, cfg: cfg, log: cfg.Logger, view: newView(),
 		changes: make(chan struct{}, 1), sync: make(chan struct{}, 1), merge: make(chan struct{}, 1), update: make(chan struct{}, 1),
 		foreignLog: limiter{most: 1, every: foreignLogEvery}, conflictLog: limiter{most: 1, every: foreignLogEvery},
+		keyLog: limiter{most: 1, every: keyLogEvery}, tlsLog: limiter{most: 1, every: keyLogEvery},
 	}
 	if g.log == nil {
 		g.log = slog.Default()
 	}
 	g.ask()
+	var err error
+	if g.keys, err = newKeyring(cfg.Keys); err != nil {
+		return nil, err
+	}
 	mc, err := g.settings()
+	if err == nil {
+		err = g.guardStreams(mc)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -121,7 +135,7 @@ func Open(cfg Config) (*Gossip, error) {
 func (g *Gossip) settings() (*memberlist.Config, error) {
 	mc := memberlist.DefaultLANConfig()
 	mc.Name = g.self.ID.String()
-	mc.Label = g.cfg.Label
+	mc.Label, mc.Keyring = g.cfg.Label, g.keys // with keys, what is not encrypted is neither sent nor heard
 	mc.ProbeInterval = 200 * time.Millisecond
 	mc.ProbeTimeout = 100 * time.Millisecond
 	mc.GossipInterval = 50 * time.Millisecond
@@ -138,7 +152,7 @@ func (g *Gossip) settings() (*memberlist.Config, error) {
 	mc.EnableCompression = false
 	mc.DNSConfigPath = os.DevNull // names are resolved before memberlist sees them
 	mc.Delegate, mc.Events, mc.Alive, mc.Conflict = delegate{g}, delegate{g}, delegate{g}, delegate{g}
-	mc.Logger = log.New(&bridge{log: g.log, warn: limiter{most: logsPerMinute, every: time.Minute}}, "", 0)
+	mc.Logger = log.New(&bridge{log: g.log, warn: limiter{most: logsPerMinute, every: time.Minute}, refused: g.tellRefused}, "", 0)
 	if g.cfg.Transport != nil {
 		mc.Transport = g.cfg.Transport
 		return mc, nil
@@ -166,6 +180,9 @@ func (g *Gossip) addresses(mc *memberlist.Config) (err error) {
 	if mc.BindAddr, mc.BindPort, err = splitAddress(g.cfg.Bind); err != nil {
 		return err
 	}
+	if mc.BindAddr, err = bindIP(mc.BindAddr); err != nil {
+		return err
+	}
 	advertise := g.cfg.Advertise
 	if advertise == "" {
 		advertise = g.cfg.Bind
@@ -185,6 +202,18 @@ func (g *Gossip) addresses(mc *memberlist.Config) (err error) {
 	}
 	mc.AdvertiseAddr, mc.AdvertisePort = ips[0].String(), port
 	return nil
+}
+
+// bindIP returns the IP address to listen at for a host; a name is looked up. memberlist takes every name for all addresses.
+func bindIP(host string) (string, error) {
+	if host == "" || net.ParseIP(host) != nil {
+		return host, nil
+	}
+	ip, err := net.ResolveIPAddr("ip", host)
+	if err != nil {
+		return "", fmt.Errorf("gossip: %w", err)
+	}
+	return ip.String(), nil
 }
 
 func splitAddress(addr string) (host string, port int, err error) {

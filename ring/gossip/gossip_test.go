@@ -50,6 +50,12 @@ func newcomer(i, k int) ring.Newcomer {
 // start runs a host at its address until the test ends or it is killed.
 func start(t *testing.T, net *gossiptest.Network, self ring.Newcomer, note ring.Note) *host {
 	t.Helper()
+	return startTrusted(t, net, self, note, "", nil)
+}
+
+// startTrusted is start with a cluster key for each letter, and under TLS where there is a guard.
+func startTrusted(t *testing.T, net *gossiptest.Network, self ring.Newcomer, note ring.Note, letters string, guard gossip.Guard) *host {
+	t.Helper()
 	h := &host{t: t, net: net, self: self, note: note, log: &bytes.Buffer{}, stop: make(chan struct{})}
 	if note.State.IsZero() {
 		h.note = ring.Note{Newcomers: []ring.Newcomer{self}}
@@ -59,7 +65,7 @@ func start(t *testing.T, net *gossiptest.Network, self ring.Newcomer, note ring.
 		t.Fatal(err)
 	}
 	h.g, err = gossip.Open(gossip.Config{
-		Self: self.Member, Seeds: self.Seeds, Label: "test", Transport: transport, Local: h.local, Merge: h.merge,
+		Self: self.Member, Seeds: self.Seeds, Label: "test", Keys: keysOf(letters), Guard: guard, Transport: transport, Local: h.local, Merge: h.merge,
 		Logger: slog.New(slog.NewTextHandler(h.log, nil)),
 	})
 	if err != nil {

@@ -13,6 +13,7 @@ const (
 	settle          = 50 * time.Millisecond  // after a change, before looking whom it sets apart from us; twice that with jitter
 	pullAgainAfter  = 5 * time.Second        // with the same peer about the same difference
 	foreignLogEvery = time.Minute            // lines about another cluster's nodes
+	keyLogEvery     = time.Minute            // lines about nodes with another key
 	logsPerMinute   = 30                     // lines that memberlist may write at warning level; more go to debug
 	metaBytesMax    = 512                    // memberlist's; more makes it panic
 	metaQueueWait   = time.Millisecond       // to wait for an update to be sent rather than queued: not at all

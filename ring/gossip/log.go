@@ -31,10 +31,11 @@ func (l *limiter) pass() bool {
 }
 
 // A bridge takes memberlist's log lines, "[LEVEL] memberlist: text", into slog: warnings and errors as warnings, so many a minute;
-// the rest, and what follows from a veto of ours that has its own line, as debug.
+// the rest, and what follows from a veto of ours that has its own line, as debug. What refused takes has a line of ours.
 type bridge struct {
-	log  *slog.Logger
-	warn limiter
+	log     *slog.Logger
+	warn    limiter
+	refused func(text string) bool
 }
 
 // routine reports whether a warning is none: what follows from a veto of ours, and a node that comes back.
@@ -47,10 +48,27 @@ func (b *bridge) Write(line []byte) (int, error) {
 	level, text := slog.LevelDebug, strings.TrimSpace(string(line))
 	if tag, rest, found := strings.Cut(text, "] "); found && strings.HasPrefix(tag, "[") {
 		text = strings.TrimPrefix(rest, "memberlist: ")
-		if tag != "[DEBUG" && tag != "[INFO" && !routine(text) && b.warn.pass() {
+		if !b.refused(text) && tag != "[DEBUG" && tag != "[INFO" && !routine(text) && b.warn.pass() {
 			level = slog.LevelWarn
 		}
 	}
 	b.log.Log(context.Background(), level, "memberlist", "text", text)
 	return len(line), nil
+}
+
+// tellRefused takes what memberlist says of nodes with another key or certificate, and tells of each matter once in
+// keyLogEvery what to do. It reports whether the text was of either.
+func (g *Gossip) tellRefused(text string) bool {
+	message, every := keyMessage, &g.keyLog
+	switch {
+	case aboutKeys(text):
+	case aboutTLS(text):
+		message, every = tlsMessage, &g.tlsLog
+	default:
+		return false
+	}
+	if every.pass() {
+		g.log.Warn(message, "cause", text)
+	}
+	return true
 }

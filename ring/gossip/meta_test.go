@@ -43,7 +43,7 @@ func FuzzDecodeMeta(f *testing.F) {
 func TestMemberlistsLogIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		b := &bridge{log: slog.New(slog.NewTextHandler(&out, nil)), warn: limiter{most: 2, every: time.Minute}}
+		b := &bridge{log: slog.New(slog.NewTextHandler(&out, nil)), warn: limiter{most: 2, every: time.Minute}, refused: func(string) bool { return false }}
 		write := func(line string) {
 			if _, err := b.Write([]byte(line)); err != nil {
 				t.Error(err)

@@ -117,8 +117,13 @@ func (g *Gossip) joinAll(ctx context.Context, addresses []string) {
 	}
 }
 
-// pull exchanges everything with the node at an address. memberlist logs what fails; the next round tries again.
-func (g *Gossip) pull(address string) { _, _ = g.list.Join([]string{address}) }
+// pull exchanges everything with the node at an address. memberlist logs what fails, but for a key or a certificate that the other
+// side does not take; the next round tries again.
+func (g *Gossip) pull(address string) {
+	if _, err := g.list.Join([]string{address}); err != nil {
+		_ = g.tellRefused(err.Error())
+	}
+}
 
 // A difference is a pair of hashes that set two nodes apart.
 type difference struct {
