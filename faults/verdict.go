@@ -143,7 +143,7 @@ func (v *verdict) versions() {
 func (v *verdict) journals() {
 	found, looked := v.final.journal.Check(v.final.copies)
 	v.checked[checkOverwritten], v.checked[checkDots] = looked, v.final.journal.Len()
-	checker := map[string]string{journal.Back: checkOverwritten, journal.Dots: checkDots}
+	checker := map[string]string{journal.Lost: checkLost, journal.Back: checkOverwritten, journal.Dots: checkDots}
 	for _, x := range found {
 		v.find(checker[x.Name], x.Text)
 	}

@@ -51,8 +51,10 @@ func (f *final) overwrite(t *testing.T, key, value string) {
 	set := &request.Op{Verb: request.Put, Key: request.Key{Name: []byte(key)}, Stamp: causal.Stamp{Time: 1, Node: 1}}
 	del := &request.Op{Verb: request.Delete, Key: set.Key, Stamp: causal.Stamp{Time: 2, Node: 1}}
 	stored := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 1, Seq: 1}, []causal.Version{{Stamp: set.Stamp, Value: []byte(value)}}, nil)
-	j.Minted(set.Key, coordinator.Minted{Ops: []*request.Op{set}}, stored, nil)
-	j.Minted(del.Key, coordinator.Minted{Ops: []*request.Op{del}}, stored.Put(stored.Seen, causal.Actor{}, nil, nil), nil)
+	for op, delta := range map[*request.Op]causal.State{set: stored, del: stored.Put(stored.Seen, causal.Actor{}, nil, nil)} {
+		j.Deciding(op.Key, coordinator.Minted{Ops: []*request.Op{op}}, delta)
+		j.Minted(op.Key, coordinator.Minted{Ops: []*request.Op{op}}, delta, nil)
+	}
 	j.Answered([]*request.Op{set, del})
 	if err := f.journal.Read("node-1", &out); err != nil {
 		t.Fatal(err)

@@ -11,7 +11,7 @@ import (
 	"github.com/holdfastdb/holdfast/request"
 )
 
-// Journal is a Witness that writes down all writes of a node, one JSON object a line, for whoever checks afterwards what
+// Journal is a Foreseer that writes down all writes of a node, one JSON object a line, for whoever checks afterwards what
 // overwrote what. It begins with two line ends, so that several lives of a node can share a file: a line that a kill cut
 // short ends there, and an empty one follows. What cannot be written ends the process.
 type Journal struct {
@@ -22,16 +22,25 @@ type Journal struct {
 	}
 }
 
-// JournalLine is either a write that the node decided and stored, or an answer to a client's write. A process that is killed
-// may have stored a write of which there is no line.
+// JournalLine is a write that the node decided, or one that it stored, or an answer to a client's write.
 type JournalLine struct {
-	At  int64 // Unix nanoseconds
-	Key string
-	Ops []JournalOp // of a stored write: those that it is of; of an answer: one
-	// Delta is what a stored write added and overwrote (causal.DecodeState). Absent: this is an answer.
-	Delta  []byte `json:",omitempty"`
-	Unsure bool   `json:",omitempty"` // of a stored write: perhaps it was not stored
+	At    int64 // Unix nanoseconds
+	Kind  JournalKind
+	Key   string
+	Ops   []JournalOp // of a write: those that it is of; of an answer: one
+	Delta []byte      `json:",omitempty"` // of a decision: what it adds and overwrites (causal.DecodeState)
 }
+
+// JournalKind is what a line tells of.
+type JournalKind string
+
+// The kinds. A write is stored as it was decided last; one that is decided and not stored may be stored if the process was
+// killed, or its log failed.
+const (
+	JournalDecided  JournalKind = "decided"
+	JournalStored   JournalKind = "stored"
+	JournalAnswered JournalKind = "answered"
+)
 
 // JournalOp is one operation.
 type JournalOp struct {
@@ -59,17 +68,27 @@ func (j *Journal) Answered(ops []*request.Op) {
 		if op.Result.Err != nil {
 			told.Err = op.Result.Err.Error()
 		}
-		j.write(JournalLine{Key: string(op.Key.Name), Ops: []JournalOp{told}})
+		j.write(JournalLine{Kind: JournalAnswered, Key: string(op.Key.Name), Ops: []JournalOp{told}})
 	}
 }
 
+// Deciding implements Foreseer.
+func (j *Journal) Deciding(key request.Key, m coordinator.Minted, delta causal.State) {
+	j.write(JournalLine{Kind: JournalDecided, Key: string(key.Name), Ops: journalOps(m), Delta: delta.Append(nil)})
+}
+
 // Minted implements Witness.
-func (j *Journal) Minted(key request.Key, m coordinator.Minted, delta causal.State, err error) {
-	line := JournalLine{Key: string(key.Name), Delta: delta.Append(nil), Unsure: err != nil}
-	for _, op := range m.Ops {
-		line.Ops = append(line.Ops, JournalOp{Stamp: op.Stamp, Verb: op.Verb, Attempt: op.Attempt})
+func (j *Journal) Minted(key request.Key, m coordinator.Minted, _ causal.State, err error) {
+	if err == nil {
+		j.write(JournalLine{Kind: JournalStored, Key: string(key.Name), Ops: journalOps(m)})
 	}
-	j.write(line)
+}
+
+func journalOps(m coordinator.Minted) (ops []JournalOp) {
+	for _, op := range m.Ops {
+		ops = append(ops, JournalOp{Stamp: op.Stamp, Verb: op.Verb, Attempt: op.Attempt})
+	}
+	return ops
 }
 
 func (j *Journal) write(line JournalLine) {

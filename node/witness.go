@@ -19,6 +19,48 @@ type Witness interface {
 	Minted(key request.Key, m coordinator.Minted, delta causal.State, err error)
 }
 
+// A Foreseer is a Witness that is also told of each write when it is decided, before it is stored: whatever ends the process
+// in between, no write is stored of which it was not told. Of a write that is refused after all there is no more than that.
+type Foreseer interface {
+	Witness
+	// Deciding is called under the key's lock.
+	Deciding(key request.Key, m coordinator.Minted, delta causal.State)
+}
+
+// foreseen is one write's decision, of which a Foreseer is told.
+type foreseen struct {
+	*coordinator.Minting
+	key request.Key
+	by  Foreseer
+}
+
+// Mint implements request.Minter.
+func (f foreseen) Mint(cur causal.State, actor func() causal.Actor) (causal.State, bool) {
+	delta, ok := f.Minting.Mint(cur, actor)
+	if ok {
+		f.by.Deciding(f.key, f.Minted(), delta)
+	}
+	return delta, ok
+}
+
+// foresee puts a Foreseer before the decisions of writes.
+func foresee(by Foreseer, ws []*request.Write) {
+	for _, w := range ws {
+		if m, mints := w.Mint.(*coordinator.Minting); mints {
+			w.Mint = foreseen{m, w.Key, by}
+		}
+	}
+}
+
+// mintingOf returns who decided a write here, if it was decided here.
+func mintingOf(w *request.Write) (m *coordinator.Minting, mints bool) {
+	if f, ok := w.Mint.(foreseen); ok {
+		return f.Minting, true
+	}
+	m, mints = w.Mint.(*coordinator.Minting)
+	return m, mints
+}
+
 // witnessed is the store as the coordinator sees it, under a Witness's eyes.
 type witnessed struct {
 	hints
@@ -27,9 +69,12 @@ type witnessed struct {
 
 // Write implements coordinator.Store.
 func (s witnessed) Write(ctx context.Context, ws []*request.Write) error {
+	if by, ok := s.witness.(Foreseer); ok {
+		foresee(by, ws)
+	}
 	err := s.hints.Write(ctx, ws)
 	for _, w := range ws {
-		m, mints := w.Mint.(*coordinator.Minting)
+		m, mints := mintingOf(w)
 		if !mints || w.Err != nil && !errors.Is(w.Err, request.ErrInternal) || len(w.Delta.Siblings) == 0 && w.Delta.Seen.IsZero() {
 			continue
 		}

@@ -1,6 +1,8 @@
 package journal
 
 import (
+	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/holdfastdb/holdfast/causal"
@@ -9,6 +11,7 @@ import (
 
 // The checkers of package check that a Journal asks, which name what they find.
 const (
+	Lost = "acknowledged" // what was acknowledged is missing, and nothing overwrote it
 	Back = "gone is gone" // what an acknowledged write overwrote or deleted is shown
 	Dots = "dots"         // a dot was minted twice
 )
@@ -20,31 +23,53 @@ type Copy struct {
 	Values    []string
 }
 
-// Check returns what is wrong with the copies of keys in which no two writes have the same value: those that an
-// acknowledged write overwrote or deleted, by its dot or as the twin of a retry, and dots that were minted twice. It does
-// not matter what a quorum met: a write that had not met a value has not overwritten it.
-//
-// A process can be killed between storing and writing down: nothing is told of a value that stands in no journal, nor of what
-// such a write overwrote, and Check cannot say that something is missing. looked is how many values it found written down.
+// Check returns what is wrong with the copies of keys in which no two writes have the same value: values that were
+// acknowledged and are missing though nothing overwrote them, values that an acknowledged write overwrote or deleted, by its
+// dot or as the twin of a retry, and dots that were minted twice. It does not matter what a quorum met: a write that had not
+// met a value has not overwritten it. looked is how many values were found written down. Keys that no copy is of are left out.
 func (j *Journal) Check(copies []Copy) (found []check.Violation, looked int) {
-	h := j.history
+	byKey := map[string][]Copy{}
 	for _, c := range copies {
-		s := j.resolve(c)
-		looked += len(s.Siblings)
-		h.Final = append(h.Final, check.Replica{Node: slices.Index(j.nodes, c.Node), Key: c.Key, State: s})
+		byKey[c.Key] = append(byKey[c.Key], c)
 	}
-	return check.Only(&h, Back, Dots), looked
+	for _, key := range slices.Sorted(maps.Keys(byKey)) {
+		violations, n := j.checkKey(key, byKey[key])
+		found, looked = append(found, violations...), looked+n
+	}
+	return found, looked
 }
 
-// resolve finds the siblings that a copy's values are. Of twins either serves: what overwrote one overwrote the other.
-func (j *Journal) resolve(c Copy) causal.State {
+func (j *Journal) checkKey(key string, copies []Copy) (found []check.Violation, looked int) {
+	var all, stored []*check.Mint
+	for _, w := range j.sorted(key) {
+		all = append(all, &w.Mint)
+		if !w.Lost {
+			stored = append(stored, &w.Mint)
+		}
+	}
+	h := check.History{Ops: j.ops, Mints: all}
+	for _, c := range copies {
+		s := resolve(c, all)
+		looked += len(s.Siblings)
+		h.Final = append(h.Final, check.Replica{Node: 1 + slices.Index(j.nodes, c.Node), Key: key, State: s})
+	}
+	found = check.Only(&h, Lost, Back)
+	return append(found, check.Only(&check.History{Ops: j.ops, Mints: stored}, Dots)...), looked
+}
+
+// sorted returns the writes of a key in the order of their decisions.
+func (j *Journal) sorted(key string) []*write {
+	return slices.SortedStableFunc(slices.Values(j.writes[key]), func(a, b *write) int { return cmp.Compare(a.At, b.At) })
+}
+
+// resolve finds the siblings that a copy's values are. Values with the same bytes show as one: any of the twins may be meant.
+func resolve(c Copy, writes []*check.Mint) causal.State {
 	s := causal.State{Seen: c.Seen}
-	for _, v := range c.Values {
-		for _, m := range j.byKey[c.Key] {
-			i := slices.IndexFunc(m.Delta.Siblings, func(x causal.Sibling) bool { return string(x.Value) == v && c.Seen.Has(x.Dot) })
-			if i >= 0 {
-				s.Siblings = append(s.Siblings, m.Delta.Siblings[i])
-				break
+	for _, m := range writes {
+		for _, x := range m.Delta.Siblings {
+			known := slices.ContainsFunc(s.Siblings, func(y causal.Sibling) bool { return y.Dot == x.Dot })
+			if !known && slices.Contains(c.Values, string(x.Value)) && c.Seen.Has(x.Dot) {
+				s.Siblings = append(s.Siblings, x)
 			}
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/node"
@@ -16,20 +17,26 @@ import (
 
 // Journal is what all nodes wrote down.
 type Journal struct {
-	nodes    []string
-	stamps   map[causal.Stamp]int // operations by stamp
-	history  check.History
-	byKey    map[string][]*check.Mint
-	attempts map[*check.Mint][]uint8
+	nodes  []string
+	stamps map[causal.Stamp]int // operations by stamp
+	ops    []*check.Op
+	writes map[string][]*write // by key
+	stored int
+}
+
+// write is one that a node decided. Until it is said to be stored it is Lost, as far as anybody knows.
+type write struct {
+	check.Mint
+	told []node.JournalOp
 }
 
 // New returns a Journal of nothing.
 func New() *Journal {
-	return &Journal{stamps: map[causal.Stamp]int{}, byKey: map[string][]*check.Mint{}, attempts: map[*check.Mint][]uint8{}}
+	return &Journal{stamps: map[causal.Stamp]int{}, writes: map[string][]*write{}}
 }
 
-// Len returns how many writes the nodes wrote down.
-func (j *Journal) Len() int { return len(j.history.Mints) }
+// Len returns how many writes were stored.
+func (j *Journal) Len() int { return j.stored }
 
 // Read adds one node's journal. A line may be cut short where a process was killed, that is before an empty line or at the
 // end; anything else that is no line of a journal is an error.
@@ -58,11 +65,15 @@ func (j *Journal) add(text []byte) error {
 	if err := json.Unmarshal(text, &line); err != nil {
 		return err
 	}
-	if line.Delta == nil {
+	switch line.Kind {
+	case node.JournalDecided:
+		return j.decided(line)
+	case node.JournalStored:
+		j.store(line)
+	default:
 		j.answered(line)
-		return nil
 	}
-	return j.minted(line)
+	return nil
 }
 
 // answered takes an answer. The node may have been asked by a client that is gone by now: it has promised all the same.
@@ -74,19 +85,27 @@ func (j *Journal) answered(line node.JournalLine) {
 	}
 }
 
-func (j *Journal) minted(line node.JournalLine) error {
+func (j *Journal) decided(line node.JournalLine) error {
 	delta, _, err := causal.DecodeState(line.Delta)
 	if err != nil {
 		return err
 	}
-	m := &check.Mint{Key: line.Key, Node: len(j.nodes) - 1, At: check.Moment(line.At), Delta: delta,
-		Dented: line.Unsure, Lost: line.Unsure}
+	w := &write{check.Mint{Key: line.Key, Node: len(j.nodes) - 1, At: check.Moment(line.At), Delta: delta, Lost: true}, line.Ops}
 	for _, told := range line.Ops {
-		m.Ops = append(m.Ops, j.op(line.Key, told).ID)
-		j.attempts[m] = append(j.attempts[m], told.Attempt)
+		w.Ops = append(w.Ops, j.op(line.Key, told).ID)
 	}
-	j.history.Mints, j.byKey[m.Key] = append(j.history.Mints, m), append(j.byKey[m.Key], m)
+	j.writes[line.Key] = append(j.writes[line.Key], w)
 	return nil
+}
+
+// store marks the write as stored that this node decided last of these operations.
+func (j *Journal) store(line node.JournalLine) {
+	for _, w := range slices.Backward(j.writes[line.Key]) {
+		if w.Lost && w.Node == len(j.nodes)-1 && slices.Equal(w.told, line.Ops) {
+			w.Lost, j.stored = false, j.stored+1
+			return
+		}
+	}
 }
 
 // op returns the operation, a new one when this is the first that is told of it. What was refused before it was stamped is
@@ -94,9 +113,9 @@ func (j *Journal) minted(line node.JournalLine) error {
 func (j *Journal) op(key string, told node.JournalOp) *check.Op {
 	id, known := j.stamps[told.Stamp]
 	if !known || told.Stamp.IsZero() {
-		id = len(j.history.Ops)
+		id = len(j.ops)
 		j.stamps[told.Stamp] = id
-		j.history.Ops = append(j.history.Ops, &check.Op{ID: id, Key: key, Verb: told.Verb, Outcome: check.Maybe})
+		j.ops = append(j.ops, &check.Op{ID: id, Key: key, Verb: told.Verb, Outcome: check.Maybe})
 	}
-	return j.history.Ops[id]
+	return j.ops[id]
 }

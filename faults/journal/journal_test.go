@@ -54,7 +54,17 @@ func (s *scribe) write(i int, stamp int64, over causal.State, value string) caus
 	}
 	settled := func(causal.Stamp) bool { return true }
 	delta := over.Put(over.Context(settled), actor(i), versions, settled)
+	s.j[i].Deciding(op.Key, coordinator.Minted{Ops: []*request.Op{op}}, delta)
 	s.j[i].Minted(op.Key, coordinator.Minted{Ops: []*request.Op{op}}, delta, nil)
+	return delta
+}
+
+// decide lets a node decide a write and be killed before it says whether it was stored.
+func (s *scribe) decide(i int, stamp int64, over causal.State, value string) causal.State {
+	before := s.out[i].Len()
+	delta := s.write(i, stamp, over, value)
+	lines := bytes.SplitAfter(s.out[i].Bytes()[before:], []byte("\n"))
+	s.out[i].Truncate(before + len(lines[0]))
 	return delta
 }
 
@@ -116,7 +126,7 @@ func TestWhatANodeOverwroteMustNotShow(t *testing.T) {
 			s.answer(1, 3, nil)
 			return show([]string{"a"}, a, b, d)
 		}},
-		{"the twin of an overwritten value", Back, 1, func(s *scribe) Copy {
+		{"the twin of an overwritten value", Back, 2, func(s *scribe) Copy {
 			twin, a := s.write(0, 1, none, "a"), s.write(1, 1, none, "a")
 			d := s.write(1, 2, a, "")
 			s.answer(1, 2, nil)
@@ -132,7 +142,36 @@ func TestWhatANodeOverwroteMustNotShow(t *testing.T) {
 			s.write(0, 1, none, "a")
 			return show([]string{"b"}, s.write(0, 2, none, "b"))
 		}},
-		{"a value that a killed node could not write down", "", 0, func(s *scribe) Copy { return show([]string{"a"}) }},
+		{"a value that is missing", Lost, 1, func(s *scribe) Copy {
+			a, b := s.write(0, 1, none, "a"), s.write(1, 2, none, "b")
+			s.answer(0, 1, nil)
+			return show([]string{"b"}, a, b)
+		}},
+		{"a value that is missing and was not acknowledged", "", 1, func(s *scribe) Copy {
+			a, b := s.write(0, 1, none, "a"), s.write(1, 2, none, "b")
+			return show([]string{"b"}, a, b)
+		}},
+		{"a value that a node overwrote before it was killed", "", 1, func(s *scribe) Copy {
+			a := s.write(0, 1, none, "a")
+			b := s.decide(1, 2, a, "b")
+			s.answer(0, 1, nil)
+			return show([]string{"b"}, a, b)
+		}},
+		{"a value that a killed node meant to overwrite", "", 1, func(s *scribe) Copy {
+			a := s.write(0, 1, none, "a")
+			s.decide(1, 2, a, "b")
+			s.answer(1, 2, nil)
+			return show([]string{"a"}, a)
+		}},
+		{"a dot of a write that was refused", "", 1, func(s *scribe) Copy {
+			s.decide(0, 1, none, "a")
+			return show([]string{"b"}, s.write(0, 2, none, "b"))
+		}},
+		{"a value of one attempt, shown once beside its twin", "", 2, func(s *scribe) Copy {
+			a, twin := s.write(0, 1, none, "a"), s.write(1, 1, none, "a")
+			s.answer(0, 1, nil)
+			return show([]string{"a"}, a, twin)
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newScribe(t)
@@ -182,7 +221,7 @@ func TestTheTellingNamesWhatWasOverwrittenOfWhatIsShown(t *testing.T) {
 	s.answer(1, 2, nil)
 	var out bytes.Buffer
 	s.journal().Tell(&out, "k", []Copy{show([]string{"a"}, a, b)}, 1, time.Unix(0, 0))
-	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `two stored put, attempt 0, acknowledged; "b" under`) ||
+	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `two decided put, attempt 0, acknowledged; "b" under`) ||
 		!strings.Contains(got, `of those shown ["a"]`) {
 		t.Error(got)
 	}

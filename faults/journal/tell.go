@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -13,14 +12,13 @@ import (
 	"github.com/holdfastdb/holdfast/request"
 )
 
-// Tell prints the last writes of a key in the order in which they were stored, at most so many: who decided them, under which
+// Tell prints the last writes of a key in the order of their decisions, at most so many: who decided them, under which
 // dots, how many values they overwrote, and which of those that the copies show. Times are since began.
 func (j *Journal) Tell(w io.Writer, key string, copies []Copy, most int, began time.Time) {
-	mints := slices.SortedFunc(slices.Values(j.byKey[key]), func(a, b *check.Mint) int { return cmp.Compare(a.At, b.At) })
-	shown := shownOf(key, copies)
-	for _, m := range mints[max(0, len(mints)-most):] {
+	writes, shown := j.sorted(key), shownOf(key, copies)
+	for _, m := range writes[max(0, len(writes)-most):] {
 		at := time.Unix(0, int64(m.At)).Sub(began).Round(time.Microsecond)
-		fmt.Fprintf(w, "%s: at %v %s stored %s\n", key, at, j.nodes[m.Node], j.text(m, shown))
+		fmt.Fprintf(w, "%s: at %v %s decided %s\n", key, at, j.nodes[m.Node], j.text(m, shown))
 	}
 }
 
@@ -35,11 +33,11 @@ func shownOf(key string, copies []Copy) (values []string) {
 }
 
 // text says what a write was.
-func (j *Journal) text(m *check.Mint, shown []string) string {
+func (j *Journal) text(m *write, shown []string) string {
 	var parts []string
 	for i, id := range m.Ops {
-		op := j.history.Ops[id]
-		parts = append(parts, fmt.Sprintf("%s, attempt %d, %s", verbs()[op.Verb], j.attempts[m][i], outcomes()[op.Outcome]))
+		op := j.ops[id]
+		parts = append(parts, fmt.Sprintf("%s, attempt %d, %s", verbs()[op.Verb], m.told[i].Attempt, outcomes()[op.Outcome]))
 	}
 	for _, x := range m.Delta.Siblings {
 		parts = append(parts, fmt.Sprintf("%q under %s", x.Value, dotText(x.Dot)))
@@ -48,14 +46,14 @@ func (j *Journal) text(m *check.Mint, shown []string) string {
 	still := slices.DeleteFunc(slices.Clone(over), func(v string) bool { return !slices.Contains(shown, v) })
 	parts = append(parts, fmt.Sprintf("over %d values, of those shown %q", len(over), still))
 	if m.Lost {
-		parts = append(parts, "perhaps")
+		parts = append(parts, "not known to be stored")
 	}
 	return strings.Join(parts, "; ")
 }
 
 // overwritten returns the values of the key that a write overwrites wherever they meet.
-func (j *Journal) overwritten(m *check.Mint) (values []string) {
-	for _, other := range j.byKey[m.Key] {
+func (j *Journal) overwritten(m *write) (values []string) {
+	for _, other := range j.writes[m.Key] {
 		for _, x := range other.Delta.Siblings {
 			if other != m && m.Replaces(x) {
 				values = append(values, string(x.Value))
