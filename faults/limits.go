@@ -17,7 +17,7 @@ const (
 const (
 	memoryMax = 32 << 20  // bytes of a node's caches
 	diskBytes = 192 << 20 // of a node's disk; it keeps 64 MiB of that for deletes and handoff
-	runBytes  = 1 << 30   // of the nodes' logs and journals
+	runBytes  = 2 << 30   // of the nodes' logs and journals, which grow by some 10 MB a minute
 	nearlyMax = 40 << 20  // bytes left by a ballast that fills the disk only nearly
 
 	chaosPart  = 28 * time.Second // faults come and go
