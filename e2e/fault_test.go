@@ -49,6 +49,25 @@ func TestStoppingOneOfThreeFailsNoCommandAndBringsNothingBack(t *testing.T) {
 	c.settle(t, l, r, stopped)
 }
 
+func TestTerminatingOneOfThreeLeavesNoAnswerOpen(t *testing.T) {
+	c := found(t, 3)
+	leaver := c.nodes[2]
+	l := load(t, connections, pause(), c.nodes[0], c.nodes[1])
+	l.during(sized(time.Second, 10*time.Second))
+	left := l.now()
+	leaver.terminate(t)
+	l.during(sized(time.Second, 10*time.Second))
+	r := l.stop()
+	leaver.start(t)
+	if r.unsure > 0 {
+		t.Errorf("%d answers were MAYBE, though a node that leaves in good order owes none", r.unsure)
+	}
+	if n := r.forks(); n > 0 {
+		t.Errorf("%d increments answered what another had answered, though a node hands its counters over", n)
+	}
+	c.settle(t, l, r, left)
+}
+
 // forks counts the increments of all counters that two nodes carried out at once.
 func (r *record) forks() (n int) {
 	for _, c := range r.counters {
