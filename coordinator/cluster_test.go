@@ -421,6 +421,31 @@ func TestSetThatIsOutstampedElsewhereFoldsItIn(t *testing.T) {
 	})
 }
 
+// Its asker has tried another coordinator by then, and its client has been answered and may have written again: that later
+// value is what outstamps the first, and must stay.
+func TestSetThatOutlivesItsAttemptFoldsNothingIn(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		for _, n := range pl[1:] {
+			n.set("write", houseFault{delay: 2 * attemptPatience}) // of the copies that pl[0] sends
+		}
+		mustSet(t, pl[1], "k", "first") // retried at pl[1]
+		for _, n := range pl[1:] {
+			n.set("write", houseFault{})
+		}
+		h.up(pl[1].View().Self, pl[2].View().Self)
+		mustSet(t, pl[1], "k", "second")
+		time.Sleep(3 * attemptPatience) // pl[0] has its acknowledgements, and with them the second value
+		h.up(h.ids...)
+		for _, n := range pl {
+			wantValues(t, n.get("k").State, "second")
+		}
+		if folds := pl[0].Counters.Folds.Load(); folds != 0 {
+			t.Errorf("%d folds", folds)
+		}
+	})
+}
+
 func TestBlindPutsStayBesideEachOther(t *testing.T) {
 	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
 		n := h.nodes[h.ids[1]]

@@ -351,8 +351,13 @@ func (c *Coordinator) minting(ops ...*request.Op) *Minting {
 }
 
 // foldIn writes a Put once more, over the values elsewhere that outstamp it: a GET after the acknowledgement must not
-// answer one of them.
+// answer one of them. Past the deadline nobody waits for that acknowledgement: the operation may have been answered by another
+// attempt, and what outstamps it be what its client wrote next.
 func (c *Coordinator) foldIn(in intent, first written, deadline time.Time, report func(request.Result)) {
+	if !time.Now().Before(deadline) {
+		report(request.Result{Err: maybe("put", 1, first.acks)})
+		return
+	}
 	c.Counters.Folds.Add(1)
 	in.m = in.m.Fold(first.delta, first.survivor, c.Now().UnixMilli())
 	c.startWrite(c.view.Load(), []intent{in}, deadline, func(_ int, out *written) {

@@ -337,6 +337,10 @@ func (n *node) coordinate(t *task, deadline check.Moment, report func(request.Re
 }
 
 func (n *node) foldIn(t *task, m *coordinator.Minting, first *written, deadline check.Moment, report func(request.Result)) {
+	if n.now() >= deadline {
+		report(request.Result{Err: &request.QuorumError{Op: "put", Need: 1, Have: first.acks, Cause: request.ErrMaybe}})
+		return
+	}
 	n.w.count.folds++
 	again := m.Fold(first.delta, first.survivor, n.wall().UnixMilli())
 	n.startWrite(n.view, []*task{t}, again, first.survivor, false, deadline, func(out *written) {
