@@ -36,7 +36,7 @@ const (
 
 // member is one node: a data directory, an address, and, while it runs, a process.
 type member struct {
-	name, host, dir, log string
+	name, host, dir, log string // no dir: a proxy
 	flags                []string
 	attributes           *syscall.SysProcAttr // nil: only Pdeathsig
 	program              string
@@ -53,8 +53,12 @@ func (m *member) gossip() string { return m.host + ":" + gossipPort }
 
 // arguments returns the command line. Later flags decide, so that m.flags may set anything anew.
 func (m *member) arguments() []string {
-	return append([]string{"server", "--dir", m.dir, "--name", m.name, "--resp", m.resp(), "--http", m.http(), "--peer", m.peer(),
-		"--gossip", m.gossip(), "--memcache", m.host + ":" + memcachePort, "--memory", "32MiB"}, m.flags...)
+	keeps := []string{"--dir", m.dir}
+	if m.dir == "" {
+		keeps = []string{"--proxy"}
+	}
+	return append(append([]string{"server", "--name", m.name, "--resp", m.resp(), "--http", m.http(), "--peer", m.peer(),
+		"--gossip", m.gossip(), "--memcache", m.host + ":" + memcachePort, "--memory", "32MiB"}, keeps...), m.flags...)
 }
 
 // start starts the process. Its log goes on where the former process's ended.

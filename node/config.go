@@ -14,7 +14,7 @@ import (
 	"github.com/holdfastdb/holdfast/replica"
 )
 
-// Config says how one node runs. The zero value is not usable: Dir and Name have no default. What is empty takes its
+// Config says how one node runs. The zero value is not usable: Dir (but for a proxy) and Name have no default. What is empty takes its
 // default in Validate.
 type Config struct {
 	Dir  string // data directory; made if absent
@@ -24,6 +24,9 @@ type Config struct {
 	RESP, Memcache, HTTP, Peer, Gossip string
 	// Advertise is the host that other nodes and clients are told instead of the listening addresses' own.
 	Advertise string
+
+	// Proxy makes a node without data: it needs no Dir, owns nothing, and forwards to the cluster that Join leads to.
+	Proxy bool
 
 	Cluster string   // the cluster's name: nodes of another name are not heard
 	Join    []string // gossip addresses of seeds; empty founds a cluster of its own
@@ -134,6 +137,12 @@ func (c *Config) checkNames() error {
 	if c.Expect < 0 || c.Expect > ExpectMax {
 		return fmt.Errorf("--expect %d: want 0 to %d", c.Expect, ExpectMax)
 	}
+	switch {
+	case c.Proxy && len(c.Join) == 0:
+		return fmt.Errorf("--proxy needs --join: a proxy forwards to a cluster, and is none by itself")
+	case c.Proxy && c.Expect > 0:
+		return fmt.Errorf("--expect %d: a proxy founds nothing; leave it out, here and from the number at the nodes", c.Expect)
+	}
 	if c.Expect > 1 && len(c.Join) == 0 {
 		return fmt.Errorf("--expect %d needs --join: name the gossip address of at least the first node", c.Expect)
 	}
@@ -207,7 +216,10 @@ func (c *Config) checkTLS() error {
 }
 
 func (c *Config) checkStore() error {
-	if c.Dir == "" {
+	switch {
+	case c.Proxy && c.Dir != "":
+		return fmt.Errorf("--dir: a proxy keeps nothing and needs none; leave it out")
+	case !c.Proxy && c.Dir == "":
 		return fmt.Errorf("--dir: say where the data lives")
 	}
 	if !strings.Contains(" always os none ", " "+c.Sync+" ") {

@@ -48,19 +48,30 @@ func (n *Node) control(ctx context.Context, to ring.NodeID, kind uint8, payload 
 	return p.Control(ctx, to, kind, payload)
 }
 
-// collect asks every other node in reach at once, and returns what those answered that did within the patience.
+// collect asks every other member in reach at once, and returns what those answered that did within the patience.
 func collect[T any](n *Node, ctx context.Context, patience time.Duration, ask func(context.Context, ring.NodeID) (T, error)) []T {
+	return collectFrom(n.others(), ctx, patience, ask)
+}
+
+// others returns the other members in reach.
+func (n *Node) others() (ids []ring.NodeID) {
+	for _, m := range n.members.State().Members {
+		if m.ID != n.id && m.Status != ring.Removed && n.up(m.ID) {
+			ids = append(ids, m.ID)
+		}
+	}
+	return ids
+}
+
+func collectFrom[T any](nodes []ring.NodeID, ctx context.Context, patience time.Duration, ask func(context.Context, ring.NodeID) (T, error)) []T {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var mu sync.Mutex
 	var answers []T
 	var wg sync.WaitGroup
-	for _, m := range n.members.State().Members {
-		if m.ID == n.store.Node() || m.Status == ring.Removed || !n.up(m.ID) {
-			continue
-		}
+	for _, id := range nodes {
 		wg.Go(func() {
-			if a, err := ask(ctx, m.ID); err == nil {
+			if a, err := ask(ctx, id); err == nil {
 				mu.Lock()
 				answers = append(answers, a)
 				mu.Unlock()
@@ -73,11 +84,14 @@ func collect[T any](n *Node, ctx context.Context, patience time.Duration, ask fu
 
 // ownStatus is this node's line in the status.
 func (n *Node) ownStatus() protocol.NodeStatus {
-	total := n.store.Total()
-	st := protocol.NodeStatus{Name: n.cfg.Name, ID: n.store.Node().String(), Version: Version(), Alive: true, Status: ring.Joining.String(),
-		Keys: total.Keys, Bytes: total.Bytes, Siblings: total.Siblings, Hints: int64(n.store.HintStats().Pending()),
+	total := n.held.Total()
+	st := protocol.NodeStatus{Name: n.cfg.Name, ID: n.id.String(), Version: Version(), Alive: true, Status: ring.Joining.String(),
+		Keys: total.Keys, Bytes: total.Bytes, Siblings: total.Siblings, Hints: int64(n.held.HintStats().Pending()),
 		UptimeSeconds: int64(n.cfg.Now().Sub(n.started).Seconds())}
-	if m, ok := n.members.member(n.store.Node()); ok {
+	if n.cfg.Proxy {
+		st.Status = proxyStatus
+	}
+	if m, ok := n.members.member(n.id); ok {
 		st.Status = m.Status.String()
 	}
 	return st
@@ -95,14 +109,14 @@ func (n *Node) serveKeys(payload []byte) ([]byte, error) {
 func (n *Node) keysOf(space uint8, bits []byte) (keys int64) {
 	for p := range n.coord.View().Q {
 		if bits[p/8]&(1<<(p%8)) != 0 {
-			keys += n.store.Keys(space, ring.Partition(p))
+			keys += n.held.Keys(space, ring.Partition(p))
 		}
 	}
 	return keys
 }
 
 func (n *Node) serveBoot(from ring.NodeID, payload []byte) ([]byte, error) {
-	if len(payload) != 16 {
+	if len(payload) != 16 || n.store == nil {
 		return nil, request.ErrInternal
 	}
 	isFresh, err := n.store.ConfirmBoot(replica.BootID{Node: from, Bits: binary.BigEndian.Uint64(payload), Number: binary.BigEndian.Uint64(payload[8:])})

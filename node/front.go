@@ -99,7 +99,7 @@ func (f front) sumKeys(ctx context.Context, space uint8, asks map[ring.NodeID][]
 	ctx, cancel := context.WithTimeout(ctx, controlPatience)
 	defer cancel()
 	for id, bits := range asks {
-		if id == f.n.store.Node() {
+		if id == f.n.id {
 			sum += f.n.keysOf(space, bits)
 			continue
 		}
@@ -183,7 +183,7 @@ func splitPort(addr string) (host string, port int) {
 
 // Status implements protocol.Cluster.
 func (f front) Status(ctx context.Context) (protocol.Status, error) {
-	answers := collect(f.n, ctx, statusPatience, func(ctx context.Context, id ring.NodeID) (protocol.NodeStatus, error) {
+	answers := collectFrom(append(f.n.others(), f.n.proxiesInReach()...), ctx, statusPatience, func(ctx context.Context, id ring.NodeID) (protocol.NodeStatus, error) {
 		b, err := f.n.control(ctx, id, controlStatus, nil)
 		if err != nil {
 			return protocol.NodeStatus{}, err
@@ -278,9 +278,9 @@ func (f front) Remove(context.Context, string) error { return errFixedLayout }
 func (n *Node) info() resp.Info {
 	var mem runtime.MemStats
 	runtime.ReadMemStats(&mem)
-	st := n.store.Stats()
+	st := n.held.Stats()
 	_, port := splitPort(n.ports.resp.Addr().String())
-	i := resp.Info{Version: Version(), NodeID: n.store.Node().String(), Name: n.cfg.Name, Port: port, Started: n.started,
+	i := resp.Info{Version: Version(), NodeID: n.id.String(), Name: n.cfg.Name, Port: port, Started: n.started,
 		MemoryBytes: int64(mem.HeapAlloc), MemoryRSSBytes: int64(mem.Sys) + int64(st.CacheBytes) + int64(st.MemtableBytes),
 		MemoryMaxBytes: n.cfg.Memory, DiskBytes: int64(st.DiskBytes), Sync: n.cfg.Sync,
 		Keys: make([]int64, request.SpacesMax), Expires: make([]int64, request.SpacesMax)}
@@ -291,13 +291,9 @@ func (n *Node) info() resp.Info {
 	view := n.coord.View()
 	for space := range uint8(request.SpacesMax) {
 		for p := range view.Q {
-			i.Keys[space] += n.store.Keys(space, ring.Partition(p))
+			i.Keys[space] += n.held.Keys(space, ring.Partition(p))
 		}
 	}
-	for _, m := range n.members.State().Members {
-		if m.ID != n.store.Node() && m.Status != ring.Removed && n.up(m.ID) {
-			i.Replicas++
-		}
-	}
+	i.Replicas = len(n.others())
 	return i
 }

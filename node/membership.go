@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/ring"
 	"github.com/holdfastdb/holdfast/ring/gossip"
 )
@@ -22,7 +21,7 @@ const ringDocument = "ring"
 // it is this node's turn.
 type membership struct {
 	cfg   *Config
-	store *replica.Store
+	store documents
 	log   *slog.Logger
 	// changed is called after the document changed, without a lock held, one call at a time.
 	changed func(ring.State)
@@ -40,7 +39,7 @@ type membership struct {
 	refusalLog limiter
 }
 
-func newMembership(cfg *Config, store *replica.Store, self ring.Member, changed func(ring.State)) (*membership, error) {
+func newMembership(cfg *Config, store documents, self ring.Member, changed func(ring.State)) (*membership, error) {
 	m := &membership{cfg: cfg, store: store, log: cfg.Logger, changed: changed, refusalLog: limiter{every: waitLogRepeat}}
 	saved, err := store.GetMeta(ringDocument)
 	if err != nil {
@@ -106,6 +105,9 @@ func (m *membership) start(ctx context.Context, open func() (*gossip.Gossip, err
 		}
 		m.changed(s) // the directory's document rules from here on, though nothing in it is new
 		return nil
+	}
+	if m.cfg.Proxy {
+		return nil // it neither founds nor counts among those that do
 	}
 	m.mu.Lock()
 	m.mu.note = ring.Note{Newcomers: []ring.Newcomer{m.newcomer()}}
@@ -185,6 +187,8 @@ func (m *membership) decide(random func([]byte)) (s ring.State, wait string, err
 	switch {
 	case refused != nil:
 		return ring.State{}, refused.Error(), nil
+	case m.cfg.Proxy && self.First:
+		return ring.State{}, waitForNobody, nil
 	case len(self.Seeds) > 0 && self.Expect == 0:
 		return ring.State{}, waitForAny, nil
 	}
@@ -193,6 +197,9 @@ func (m *membership) decide(random func([]byte)) (s ring.State, wait string, err
 
 // waitForAny is what a node waits for that may only join, never found.
 const waitForAny = "--join names nodes, none of which has answered with a cluster yet"
+
+// waitForNobody is what a proxy waits for whose first seed is itself: nodes with the same list wait for it to found.
+const waitForNobody = "the first of --join is this proxy itself, and a proxy does not found a cluster: name a node first"
 
 // look tries again to found: somebody who was met may have come into reach.
 func (m *membership) look() {
@@ -241,8 +248,11 @@ func (m *membership) Waiting() string {
 }
 
 // withSelf returns the document with this node's record as it is now: its addresses may have changed, and a node that
-// the cluster does not know yet joins it.
+// the cluster does not know yet joins it. A proxy is in no document.
 func (m *membership) withSelf(s ring.State) ring.State {
+	if m.cfg.Proxy {
+		return s
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known, ok := s.Member(m.mu.self.ID)

@@ -219,7 +219,7 @@ func (m *meters) snap() *snapshot {
 	if s := m.stats.Load(); s != nil && time.Since(s.at) < readyWait {
 		return s
 	}
-	s := &snapshot{at: time.Now(), store: m.n.store.Stats(), hints: m.n.store.HintStats(), pace: m.n.pace.Stats()}
+	s := &snapshot{at: time.Now(), store: m.n.held.Stats(), hints: m.n.held.HintStats(), pace: m.n.pace.Stats()}
 	m.stats.Store(s)
 	return s
 }

@@ -29,7 +29,11 @@ type Node struct {
 	ports   listeners
 	secrets secrets
 
-	store      *replica.Store
+	id         ring.NodeID
+	boot       uint64         // the random bits of this start
+	store      *replica.Store // nil: a proxy
+	held       holdings       // what the store holds, or nothing
+	documents  documents
 	members    *membership
 	gossip     *gossip.Gossip
 	wire       wire
@@ -90,7 +94,9 @@ func Open(cfg Config) (*Node, error) {
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.pace = admission.New(admission.Config{Limit: cfg.BackgroundP99, Now: func() time.Duration { return time.Since(n.opened) }})
 	n.pace.Open()
-	if err := n.openStore(); err != nil {
+	if cfg.Proxy {
+		n.openNothing()
+	} else if err := n.openStore(); err != nil {
 		return nil, errors.Join(err, ports.close(), n.pace.Close())
 	}
 	if err := n.openCluster(); err != nil {
@@ -140,7 +146,8 @@ func (n *Node) openStore() error {
 	if err != nil {
 		return dirError(n.cfg.Dir, err)
 	}
-	n.settlement = coordinator.NewSettlement(n.store.Boot().Bits, n.store.Clock())
+	n.id, n.boot, n.held, n.documents = n.store.Node(), n.store.Boot().Bits, n.store, n.store
+	n.settlement = coordinator.NewSettlement(n.boot, n.store.Clock())
 	settlement.Store(n.settlement)
 	saved, err := n.store.GetMeta(settlementDocument)
 	if err == nil && saved != nil {
@@ -156,13 +163,13 @@ func (n *Node) openStore() error {
 func (n *Node) openCluster() (err error) {
 	n.meters = newMeters(n)
 	n.coord = coordinator.New(coordinator.Config{
-		Self: n.store.Node(), Store: n.ownStore(), Peers: &n.wire, Settlement: n.settlement, Now: n.wall.Now,
+		Self: n.id, Store: n.ownStore(), Peers: &n.wire, Settlement: n.settlement, Now: n.wall.Now,
 		Budget: n.cfg.Budget, Logger: n.cfg.Logger, Observe: n.meters.coordinated,
 	})
 	n.coord.Open()
 	n.resp = resp.New(resp.Config{Store: front{n}, Cluster: front{n}, Info: n.info, Metrics: n.meters, Logger: n.cfg.Logger})
 	n.meters.commands(n.resp.Commands(), resp.Outcomes())
-	if n.members, err = newMembership(&n.cfg, n.store, n.self(), n.ringChanged); err != nil {
+	if n.members, err = newMembership(&n.cfg, n.documents, n.self(), n.ringChanged); err != nil {
 		return err
 	}
 	if err := n.members.start(n.ctx, n.openGossip); err != nil {
@@ -189,7 +196,7 @@ func (n *Node) openGossip() (g *gossip.Gossip, err error) {
 
 // self is this node's own record. Status and epoch are the document's.
 func (n *Node) self() ring.Member {
-	m := ring.Member{ID: n.store.Node(), Name: n.cfg.Name, Zone: n.cfg.Zone, Weight: n.cfg.Weight, Version: Version(), Status: ring.Joining,
+	m := ring.Member{ID: n.id, Name: n.cfg.Name, Zone: n.cfg.Zone, Weight: n.cfg.Weight, Version: Version(), Status: ring.Joining,
 		RESP: n.cfg.advertised(n.ports.resp.Addr().String()), HTTP: n.cfg.advertised(n.ports.http.Addr().String()),
 		Peer: n.cfg.advertised(n.ports.peer.Addr().String()), Gossip: n.cfg.advertised(n.cfg.Gossip), Memcache: n.cfg.Memcache}
 	if m.Memcache != "" {
@@ -221,7 +228,7 @@ func (n *Node) serve() {
 // ringChanged lets a new ring document rule. The first one starts the wire between nodes, the handoff, and all else
 // that needs a cluster.
 func (n *Node) ringChanged(s ring.State) {
-	if me, ok := s.Member(n.store.Node()); ok && me.Status == ring.Removed {
+	if me, ok := s.Member(n.id); ok && me.Status == ring.Removed {
 		n.fail(errRemoved)
 		return
 	}
@@ -242,7 +249,7 @@ func (n *Node) form(s ring.State) error {
 		return nil
 	}
 	p, err := peer.New(peer.Config{
-		Node: n.store.Node(), Name: n.cfg.Name, Boot: n.store.Boot().Bits, Cluster: s.Cluster.ID, Q: s.Cluster.Q,
+		Node: n.id, Name: n.cfg.Name, Boot: n.boot, Cluster: s.Cluster.ID, Q: s.Cluster.Q,
 		Listener: n.ports.peer, Dial: n.cfg.Network.Dial, Addr: n.peerAddress, Keys: n.secrets.Keys, Logger: n.cfg.Logger,
 		Notice:      func() (notice notice, ok bool) { return n.settlement.Tell(), true },
 		Changed:     func(ring.NodeID, bool) { n.peerChanged() },
@@ -253,18 +260,25 @@ func (n *Node) form(s ring.State) error {
 	}
 	p.Open(server{n})
 	n.wire.peers.Store(p)
+	if n.store == nil {
+		return nil
+	}
 	n.wg.Go(func() { n.confirmBoot(n.ctx) })
 	return n.store.StartHandoff(replica.Handoff{Up: n.up, Deliver: n.deliver})
 }
 
 func (n *Node) peerAddress(id ring.NodeID) (string, bool) {
-	m, ok := n.members.member(id)
-	return m.Peer, ok && m.Status != ring.Removed
+	if m, ok := n.members.member(id); ok {
+		return m.Peer, m.Status != ring.Removed
+	}
+	return n.proxyAddress(id)
 }
 
 func (n *Node) peerChanged() {
 	n.refresh()
-	n.store.PokeHandoff()
+	if n.store != nil {
+		n.store.PokeHandoff()
+	}
 }
 
 // watchMembers makes a new view whenever gossip has news.
@@ -287,7 +301,7 @@ func (n *Node) watchMembers() {
 // up reports whether a node is in reach: gossip believes it alive, and requests to it have not just failed.
 func (n *Node) up(id ring.NodeID) bool {
 	p := n.wire.peers.Load()
-	return id == n.store.Node() || p != nil && n.gossip.Alive(id) && p.Up(id)
+	return id == n.id || p != nil && n.gossip.Alive(id) && p.Up(id)
 }
 
 // refresh makes the view that requests go by from the document and from who is in reach now.
@@ -301,14 +315,17 @@ func (n *Node) refresh() {
 	}
 	var ids []ring.NodeID
 	for _, m := range s.Members {
-		if m.Status != ring.Removed && m.ID != n.store.Node() {
+		if m.Status != ring.Removed && m.ID != n.id {
 			ids = append(ids, m.ID)
 		}
 	}
+	for _, other := range n.proxies() {
+		ids = append(ids, other.ID)
+	}
 	p.Know(ids)
-	n.coord.SetView(coordinator.NewViewWithSuspects(n.store.Node(), s, n.up, n.gossip.Alive))
+	n.coord.SetView(coordinator.NewViewWithSuspects(n.id, s, n.up, n.gossip.Alive))
 	n.meetQuorum(s)
-	n.slots.Store(slotMap(s, n.store.Node(), n.up))
+	n.slots.Store(slotMap(s, n.id, n.up))
 }
 
 // meetQuorum notes that enough nodes are in reach for writes and reads, this one included. From then on the node is ready
@@ -425,8 +442,11 @@ func (n *Node) shutdown(ctx context.Context) error {
 	}
 	n.wg.Wait()
 	if n.settlement != nil && n.wire.peers.Load() != nil {
-		errs = append(errs, n.store.PutMeta(settlementDocument, n.settlement.Save(nil)))
+		errs = append(errs, n.documents.PutMeta(settlementDocument, n.settlement.Save(nil)))
 	}
 	_ = n.ports.close() // closed already by whoever served them, mostly
-	return errors.Join(append(errs, n.store.Close(), n.pace.Close())...)
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+	}
+	return errors.Join(append(errs, n.pace.Close())...)
 }

@@ -73,6 +73,9 @@ func (s server) ServeHandoff(ctx context.Context, _ ring.NodeID, layout uint64, 
 	if fault.On(fault.ConfirmBeforeSync) {
 		return nil
 	}
+	if s.n.store == nil {
+		return nil // nothing was stored: all were refused
+	}
 	return s.n.store.Durable(ctx)
 }
 

@@ -85,7 +85,10 @@ func (s witnessed) Write(ctx context.Context, ws []*request.Write) error {
 
 // ownStore is the node's own replica as its coordinator sees it.
 func (n *Node) ownStore() coordinator.Store {
-	if n.cfg.Witness == nil {
+	switch {
+	case n.store == nil:
+		return noReplica{}
+	case n.cfg.Witness == nil:
 		return hints{n.store}
 	}
 	return witnessed{hints{n.store}, n.cfg.Witness}
@@ -99,17 +102,17 @@ func (n *Node) Copy(name []byte) (state causal.State, primary bool, err error) {
 		return causal.State{}, false, request.ErrNotOwner
 	}
 	r := &request.Read{Key: request.Key{Name: name, Partition: view.Partition(name)}}
-	n.store.Read([]*request.Read{r})
-	return r.State, view.Place(r.Key.Partition).IsPrimary(n.store.Node()), r.Err
+	n.ownStore().Read([]*request.Read{r})
+	return r.State, view.Place(r.Key.Partition).IsPrimary(n.id), r.Err
 }
 
-// ID returns the node's id, drawn when its directory was founded.
-func (n *Node) ID() ring.NodeID { return n.store.Node() }
+// ID returns the node's id, drawn when its directory was founded; a proxy's when it started.
+func (n *Node) ID() ring.NodeID { return n.id }
 
 // Hints returns how many hints this node keeps for each other, partition marks counted as one each.
 func (n *Node) Hints() map[ring.NodeID]int {
 	left := make(map[ring.NodeID]int)
-	for id, t := range n.store.HintStats().Targets {
+	for id, t := range n.held.HintStats().Targets {
 		left[id] = t.Pending()
 	}
 	return left

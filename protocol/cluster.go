@@ -61,7 +61,7 @@ type NodeStatus struct {
 	Name          string `json:"name"`
 	ID            string `json:"id"`
 	Version       string `json:"version"`
-	Status        string `json:"status"` // joining, active, leaving, removed
+	Status        string `json:"status"` // joining, active, leaving, removed; or proxy: no member
 	Alive         bool   `json:"alive"`
 	Keys          int64  `json:"keys"` // copies held
 	Bytes         int64  `json:"bytes"`

@@ -84,6 +84,8 @@ func TestVerdicts(t *testing.T) {
 		want  string
 	}{
 		"all well; a removed node does not count": {[]protocol.NodeStatus{alive, alive, gone}, "all 2 nodes alive"},
+		"a proxy is none of the nodes": {[]protocol.NodeStatus{alive, {Name: "p", Status: "proxy", Alive: true}},
+			"all 1 nodes alive, and 1 without data (proxy)"},
 		"one dead": {[]protocol.NodeStatus{alive, dead},
 			"1 of 2 nodes dead: b. Start it again: what was missed meanwhile is kept"},
 		"two dead": {[]protocol.NodeStatus{dead, alive, dead},

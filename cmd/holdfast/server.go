@@ -55,6 +55,7 @@ func (f *serverFlags) register(fs *flag.FlagSet) {
 	f.registerTrust(fs)
 	fs.Var((*listFlag)(&f.Join), "join", "")
 	fs.IntVar(&f.Expect, "expect", 0, "")
+	fs.BoolVar(&f.Proxy, "proxy", false, "")
 	f.registerQuorum(fs)
 	f.registerRunning(fs)
 }

@@ -56,11 +56,15 @@ func writeStatus(w io.Writer, s protocol.Status) error {
 // verdict says in words how the cluster is, and what to do where something is wrong.
 func verdict(s protocol.Status) string {
 	var dead, moving []string
-	var members int
+	var members, proxies int
 	var hints, siblings int64
 	for _, n := range s.Nodes {
 		hints, siblings = hints+n.Hints, siblings+n.Siblings
-		if n.Status == "removed" {
+		switch n.Status {
+		case "removed":
+			continue
+		case "proxy": // those that are gone are not even named
+			proxies++
 			continue
 		}
 		members++
@@ -71,6 +75,9 @@ func verdict(s protocol.Status) string {
 		}
 	}
 	lines := []string{aliveLine(members, dead)}
+	if proxies > 0 {
+		lines[0] += fmt.Sprintf(", and %d without data (proxy)", proxies)
+	}
 	if len(moving) > 0 {
 		lines = append(lines, strings.Join(moving, ", "))
 	}

@@ -51,7 +51,10 @@ func New(t testing.TB, n int, change func(i int, cfg *node.Config)) *Cluster {
 func (c *Cluster) Add(cfg node.Config) *Machine {
 	i := len(c.Machines) + 1
 	m := &Machine{IP: fmt.Sprintf("127.0.0.%d", i), Disk: replicatest.NewDisk(), Log: &Log{}, c: c}
-	cfg.Dir, cfg.Memory, cfg.Partitions = "data", node.MemoryMin, partitions
+	cfg.Memory, cfg.Partitions = node.MemoryMin, partitions
+	if !cfg.Proxy {
+		cfg.Dir = "data"
+	}
 	cfg.Name = fmt.Sprint("node-", i)
 	cfg.RESP, cfg.HTTP, cfg.Peer, cfg.Gossip = m.IP+":6379", m.IP+":8379", m.IP+":7379", m.IP+":7946"
 	cfg.Now = func() time.Time { return time.Now().Add(time.Duration(m.ahead.Load())) }

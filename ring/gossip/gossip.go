@@ -232,14 +232,14 @@ func splitAddress(addr string) (host string, port int, err error) {
 // a lock.
 func (g *Gossip) Alive(id ring.NodeID) bool {
 	p, up := g.view.load()[id]
-	return id == g.self.ID || up && !g.foreign(p.cluster)
+	return id == g.self.ID || up && !g.foreign(p.Cluster)
 }
 
 // Members returns the nodes that are believed up, this one included, sorted by id; none of another cluster.
 func (g *Gossip) Members() []Peer {
 	var ours []Peer
 	for _, p := range sorted(g.view.load()) {
-		if !g.foreign(p.cluster) {
+		if !g.foreign(p.Cluster) {
 			ours = append(ours, p)
 		}
 	}

@@ -166,7 +166,7 @@ func (g *Gossip) different(tried map[ring.NodeID]difference) (Peer, bool) {
 	}
 	for id, p := range peers {
 		d := tried[id]
-		if id != g.self.ID && p.hash != ours && !g.foreign(p.cluster) && (d.ours != ours || d.theirs != p.hash) {
+		if id != g.self.ID && p.hash != ours && !g.foreign(p.Cluster) && (d.ours != ours || d.theirs != p.hash) {
 			candidates = append(candidates, p)
 		}
 	}

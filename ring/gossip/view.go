@@ -18,8 +18,9 @@ type Peer struct {
 	Peer   string // advertised host:port; empty when it did not fit
 	RESP   string // the same
 
-	cluster ring.NodeID
-	hash    uint64
+	Cluster ring.NodeID // zero while it has none, or has just started
+
+	hash uint64
 }
 
 // A view is who is up. Writers are memberlist's callbacks, which hold its lock and must not block; readers are every request.
@@ -52,7 +53,7 @@ func (v *view) put(n *memberlist.Node) {
 	if err != nil || !ok {
 		return
 	}
-	p := Peer{ID: id, Name: m.name, Gossip: n.Address(), Peer: m.peer, RESP: m.resp, cluster: m.cluster, hash: m.hash}
+	p := Peer{ID: id, Name: m.name, Gossip: n.Address(), Peer: m.peer, RESP: m.resp, Cluster: m.cluster, hash: m.hash}
 	v.change(func(peers map[ring.NodeID]Peer) { peers[id] = p })
 }
 
