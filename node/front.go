@@ -224,7 +224,7 @@ func (f front) Ring(context.Context) (protocol.Ring, error) {
 	for _, m := range s.Members {
 		names[m.ID] = m.Name
 		at[m.ID] = len(out.Nodes)
-		out.Nodes = append(out.Nodes, protocol.RingNode{Name: m.Name, ID: m.ID.String(), Zone: m.Zone, Status: m.Status.String(), Alive: f.n.up(m.ID)})
+		out.Nodes = append(out.Nodes, protocol.RingNode{Name: m.Name, ID: m.ID.String(), Zone: m.Zone, Weight: max(1, m.Weight), Status: m.Status.String(), Alive: f.n.up(m.ID)})
 	}
 	for p := range s.Cluster.Q {
 		for place, id := range s.Layout.Primaries(ring.Partition(p)) {

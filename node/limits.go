@@ -10,6 +10,7 @@ import (
 const (
 	waitLogEvery    = 5 * time.Second // between two looks at what an empty node waits for, which is logged when it is news
 	waitLogRepeat   = time.Minute     // and again after this
+	absentShownMax  = 8               // of the nodes that a line about missing ones names
 	controlPatience = 2 * time.Second // for one node's answer to an administrative request
 	statusPatience  = time.Second     // for one node's line in a status
 	clockEvery      = 2 * time.Second // between two looks at the other nodes' clocks

@@ -219,6 +219,7 @@ func (n *Node) serve() {
 	n.wg.Go(func() { _ = n.resp.Serve(n.ports.resp) })
 	n.wg.Go(n.watchMembers)
 	n.wg.Go(func() { n.members.tellWaiting(n.ctx) })
+	n.wg.Go(func() { n.tellAbsent(n.ctx) })
 	n.wg.Go(func() { n.watchClocks(n.ctx) })
 	if n.secrets != (secrets{}) {
 		n.wg.Go(func() { n.watchSecrets(n.ctx) })

@@ -25,12 +25,12 @@ type traffic struct {
 func startTraffic(t *testing.T, counts bool, machines ...*nodetest.Machine) *traffic {
 	t.Helper()
 	tr := &traffic{t: t, ending: make(chan struct{})}
-	for _, m := range machines {
-		c := m.Client()
+	for n, m := range machines {
+		c, name := m.Client(), fmt.Sprint(m.Config.Name, ".", n) // one machine may have several
 		tr.wg.Go(func() {
 			defer c.Close()
 			for i := 0; tr.goesOn(); i++ {
-				tr.round(c, m.Config.Name, fmt.Sprint(m.Config.Name, ":", i), counts, int64(i))
+				tr.round(c, name, fmt.Sprint(name, ":", i), counts, int64(i))
 			}
 		})
 	}

@@ -84,6 +84,7 @@ type RingNode struct {
 	Name        string `json:"name"`
 	ID          string `json:"id"`
 	Zone        string `json:"zone"`
+	Weight      int    `json:"weight"` // its share of copies and first places, relative to the other nodes'
 	Status      string `json:"status"`
 	Alive       bool   `json:"alive"`
 	Primaries   int    `json:"primaries"`   // copies owned

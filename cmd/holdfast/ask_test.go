@@ -58,7 +58,7 @@ func TestJSONHasExactlyThePromisedFields(t *testing.T) {
 		want string
 	}{
 		{"status.out.json", "alive bytes hints id keys name siblings status uptime_seconds version"},
-		{"ring.out.json", "alive coordinates id name primaries status zone"},
+		{"ring.out.json", "alive coordinates id name primaries status weight zone"},
 	} {
 		var object map[string]json.RawMessage
 		var nodes []map[string]any

@@ -34,7 +34,7 @@ func runRing(ctx context.Context, p *process, args []string) error {
 
 // writeRing prints one line a node, and how many copies of how many partitions there are.
 func writeRing(w io.Writer, r protocol.Ring) error {
-	rows := [][]string{{"NODE", "ZONE", "STATUS", "ALIVE", "PRIMARIES", "COORDINATES", "ID"}}
+	rows := [][]string{{"NODE", "ZONE", "WEIGHT", "STATUS", "ALIVE", "PRIMARIES", "COORDINATES", "ID"}}
 	for _, n := range r.Nodes {
 		alive := "DEAD"
 		switch {
@@ -43,7 +43,7 @@ func writeRing(w io.Writer, r protocol.Ring) error {
 		case n.Status == "removed":
 			alive = "-"
 		}
-		rows = append(rows, []string{n.Name, cmp.Or(n.Zone, "-"), n.Status, alive, fmt.Sprint(n.Primaries), fmt.Sprint(n.Coordinates), n.ID})
+		rows = append(rows, []string{n.Name, cmp.Or(n.Zone, "-"), fmt.Sprint(n.Weight), n.Status, alive, fmt.Sprint(n.Primaries), fmt.Sprint(n.Coordinates), n.ID})
 	}
 	if err := writeTable(w, rows); err != nil {
 		return err

@@ -57,7 +57,7 @@ func (c *Cluster) Status(context.Context) (protocol.Status, error) {
 func (c *Cluster) Ring(context.Context) (protocol.Ring, error) {
 	r := protocol.Ring{Partitions: len(c.View.Ranges), N: 3, Version: 1}
 	for _, n := range c.View.Nodes {
-		r.Nodes = append(r.Nodes, protocol.RingNode{Name: n.Name, ID: n.ID, Status: "active", Alive: n.Alive})
+		r.Nodes = append(r.Nodes, protocol.RingNode{Name: n.Name, Weight: 1, ID: n.ID, Status: "active", Alive: n.Alive})
 	}
 	return r, nil
 }

@@ -36,6 +36,7 @@ func (d delegate) NotifyUpdate(n *memberlist.Node) { d.NotifyJoin(n) }
 func (d delegate) NotifyLeave(n *memberlist.Node) {
 	d.g.view.drop(n)
 	d.g.changed()
+	signal(d.g.left)
 }
 
 // NotifyAlive vetoes nodes of another cluster. One without a cluster is welcome: it may be about to join. If it then founds its own,
@@ -47,7 +48,8 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 	}
 	if n.Name != d.g.self.ID.String() && d.g.foreign(m.cluster) {
 		d.g.logForeign(m.name, n.Address(), m.cluster)
-		d.NotifyLeave(n)
+		d.g.view.drop(n)
+		d.g.changed()
 		return errForeign
 	}
 	return nil

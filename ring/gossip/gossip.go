@@ -69,6 +69,7 @@ type Gossip struct {
 	sync        chan struct{} // for syncPeers: somebody's hash changed
 	merge       chan struct{} // for mergeNotes: pending is not empty
 	update      chan struct{} // for spreadMeta: our own hash changed
+	left        chan struct{} // for rejoin: somebody was lost
 	foreignLog  limiter
 	conflictLog limiter
 	keyLog      limiter
@@ -99,7 +100,7 @@ type pending struct {
 func Open(cfg Config) (*Gossip, error) {
 	g := &Gossip{
 		self: cfg.Self, cfg: cfg, log: cfg.Logger, view: newView(),
-		changes: make(chan struct{}, 1), sync: make(chan struct{}, 1), merge: make(chan struct{}, 1), update: make(chan struct{}, 1),
+		changes: make(chan struct{}, 1), sync: make(chan struct{}, 1), merge: make(chan struct{}, 1), update: make(chan struct{}, 1), left: make(chan struct{}, 1),
 		foreignLog: limiter{most: 1, every: foreignLogEvery}, conflictLog: limiter{most: 1, every: foreignLogEvery},
 		keyLog: limiter{most: 1, every: keyLogEvery}, tlsLog: limiter{most: 1, every: keyLogEvery},
 	}
@@ -146,7 +147,7 @@ func (g *Gossip) settings() (*memberlist.Config, error) {
 	mc.SuspicionMaxTimeoutMult = 1
 	mc.AwarenessMaxMultiplier = 2
 	// A node that comes back at another address is believed once its old address is dead for this long.
-	mc.DeadNodeReclaimTime = time.Second
+	mc.DeadNodeReclaimTime = reclaimAfter
 	mc.PushPullInterval = 5 * time.Second
 	mc.TCPTimeout = streamMax
 	mc.EnableCompression = false

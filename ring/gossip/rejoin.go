@@ -13,11 +13,22 @@ import (
 
 // rejoin joins, at once and then for ever, whoever is known and absent.
 func (g *Gossip) rejoin(ctx context.Context) {
-	for {
+	for ctx.Err() == nil {
 		g.joinAll(ctx, g.absent(ctx))
-		if !wait(ctx, rejoinEvery-rejoinJitter+rand.N(2*rejoinJitter)) {
-			return
-		}
+		g.awaitRejoin(ctx)
+	}
+}
+
+// awaitRejoin waits until the next round is due. That is soon after somebody was lost: a node that was started again elsewhere was
+// not believed while its old address passed for alive, and is there to be asked.
+func (g *Gossip) awaitRejoin(ctx context.Context) {
+	timer := time.NewTimer(rejoinEvery - rejoinJitter + rand.N(2*rejoinJitter))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-g.left:
+		wait(ctx, rejoinSoon)
 	}
 }
 
