@@ -128,7 +128,7 @@ func TestLeaveIsGivenInOrder(t *testing.T) {
 		order := make(chan int, 3)
 		for i := range 3 {
 			go func() {
-				if c.Admit(t.Context(), 1) == nil {
+				if c.Admit(t.Context(), BytesMax) == nil { // so much that the next has to wait, and cannot overtake on its way to order
 					order <- i
 				}
 			}()
