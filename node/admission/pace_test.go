@@ -160,12 +160,12 @@ func TestRateThatNobodyUsesDoesNotGrow(t *testing.T) {
 // kept free close together: background work always gets on.
 func TestNeverStarves(t *testing.T) {
 	rng := rand.New(rand.NewPCG(5, 6))
-	for range 30 {
+	for range 10 {
 		var p Pace
 		f, sinceRest := foreground{}, learnSlots
 		for slot := range 600 {
 			if rng.IntN(20) == 0 {
-				f = foreground{batches: rng.IntN(3000), calm: time.Duration(rng.IntN(int(50 * time.Millisecond))), knee: rng.Int64N(CeilingBytes)}
+				f = foreground{batches: rng.IntN(300), calm: time.Duration(rng.IntN(int(50 * time.Millisecond))), knee: rng.Int64N(CeilingBytes)}
 			}
 			rate := p.Rate()
 			switch {
@@ -187,7 +187,7 @@ func TestNeverStarves(t *testing.T) {
 func TestForegroundIsAtMostHalfAgainAsSlow(t *testing.T) {
 	for _, knee := range []int64{2 << 20, 8 << 20, 40 << 20} {
 		var p Pace
-		f, rng := foreground{batches: 1000, calm: 2 * time.Millisecond, knee: knee}, newRand()
+		f, rng := foreground{batches: 300, calm: 2 * time.Millisecond, knee: knee}, newRand()
 		drive(&p, rng, f, minuteSlots, false)
 		drive(&p, rng, f, 2*minuteSlots, true)
 		var with, without Counts
