@@ -50,6 +50,7 @@ func TestProxyServesAnyCommandAndHoldsNothing(t *testing.T) {
 		}
 		first := must(t, p, "PUTCTX", "k", "", "one")
 		must(t, p, "PUTCTX", "k", "", "two")
+		time.Sleep(10 * time.Millisecond) // within one millisecond the clocks of two nodes have no order
 		must(t, c.Machines[0], "PUTCTX", "k", first, "three")
 		versions := must(t, p, "GETV", "k").([]any)
 		if got := fmt.Sprint(versions[1]); got != "[three two]" {
