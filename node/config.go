@@ -59,6 +59,8 @@ type Config struct {
 	Now     func() time.Time // the wall clock
 	Budget  time.Duration    // how long a client waits for its answer at most
 	Witness Witness          // nil: nobody looks on
+	// AntiEntropy is the time in which every partition is compared with its other primaries; 0: DefaultAntiEntropy. Negative: never.
+	AntiEntropy time.Duration
 }
 
 // Defaults of the flags.

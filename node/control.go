@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -25,7 +24,7 @@ const (
 )
 
 // ServeControl implements peer.Handler.
-func (s server) ServeControl(_ context.Context, from ring.NodeID, kind uint8, payload []byte) ([]byte, error) {
+func (s server) ServeControl(ctx context.Context, from ring.NodeID, kind uint8, payload []byte) ([]byte, error) {
 	switch kind {
 	case controlStatus:
 		return json.Marshal(s.n.ownStatus())
@@ -36,7 +35,7 @@ func (s server) ServeControl(_ context.Context, from ring.NodeID, kind uint8, pa
 	case controlClock:
 		return binary.BigEndian.AppendUint64(nil, uint64(s.n.wall.machine().UnixNano())), nil
 	}
-	return nil, fmt.Errorf("node: unknown control request %d", kind)
+	return s.n.servePull(ctx, kind, payload)
 }
 
 // control asks one other node.

@@ -1,11 +1,13 @@
 package node
 
 import (
+	"context"
 	"time"
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
 )
 
 // Store shows tests what a node holds.
@@ -24,3 +26,12 @@ func (n *Node) ClockCorrection() time.Duration { return time.Duration(n.wall.cor
 
 // Median is the correction that a node draws from the offsets of the others.
 func Median(offsets []time.Duration) time.Duration { return median(offsets) }
+
+// Transfer pulls a partition as its new owner, and returns how many rows travelled.
+func (n *Node) Transfer(ctx context.Context, p ring.Partition, from ring.NodeID) (rows int, err error) {
+	got, err := n.pull(ctx, p, from, forTransfer)
+	return got.Rows, err
+}
+
+// PulledRows is how many rows the node took from others.
+func (n *Node) PulledRows() int64 { return n.pulls.rows.Load() }

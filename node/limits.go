@@ -22,6 +22,18 @@ const (
 	drainShare      = 2                // this part of the time to drain is the clients', the rest the other nodes'
 	readyGrace      = 10 * time.Second // a node that finds nobody for so long is ready all the same: it can answer, if only NOQUORUM
 	readyWait       = 200 * time.Millisecond
+
+	DefaultAntiEntropy = 10 * time.Minute // in which each partition is compared once with each of its other primaries
+	rotaEvery          = 10 * time.Second // between two steps of that
+	urgentAfter        = 15 * time.Second // from a node's return until it is compared with: hints come home meanwhile
+	urgentMax          = 64               // partitions that one step compares for that, with one node
+	settleWait         = time.Second      // between the two comparisons that a difference must outlast
+	pullPatience       = 30 * time.Second // for one answer of a pull
+	pullChunkBytes     = 1 << 20          // of rows in one answer of a pull, one row excepted
+	chunkCost          = 4 << 10          // bytes of leave that a question costs beside its own: rows are read for it at both ends
+	repairGroup        = 8                // partitions that a node repairs in one request, within repairPatience
+	repairPatience     = time.Minute      // peer.DeadlineMax
+	repairNodesMax     = 4                // groups of partitions repaired at once
 )
 
 // A key's state must travel to other nodes whole, also when two of them let it grow apart; this does not compile if a

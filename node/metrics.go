@@ -64,6 +64,7 @@ func newMeters(n *Node) *meters {
 	m.hintMetrics()
 	m.storeMetrics()
 	m.wireMetrics()
+	m.pullMetrics()
 	m.paceMetrics()
 	return m
 }
@@ -205,6 +206,16 @@ func (m *meters) paceMetrics() {
 		m.gauge(fmt.Sprintf(`holdfast_foreground_p99_seconds{op=%q}`, class), func() float64 { return stats().P99[class].Seconds() })
 		m.gauge(fmt.Sprintf(`holdfast_foreground_p99_limit_seconds{op=%q}`, class), func() float64 { return stats().Limit[class].Seconds() })
 	}
+}
+
+// pullMetrics speaks of what this node took from others: anti-entropy and repair, and transfers.
+func (m *meters) pullMetrics() {
+	m.count("holdfast_antientropy_bytes_total", m.n.pulls.antiEntropyBytes.Load)
+	m.count("holdfast_transfer_bytes_total", m.n.pulls.transferBytes.Load)
+	m.count("holdfast_transfers_pending", m.n.pulls.transfers.Load)
+	m.count("holdfast_pulled_rows_total", m.n.pulls.rows.Load)
+	m.gauge("holdfast_dot_conflicts_total", func() float64 { return float64(m.snap().store.DotConflicts) })
+	m.gauge("holdfast_trees_complete", func() float64 { return truth(m.snap().store.Counted) })
 }
 
 func truth(b bool) float64 {

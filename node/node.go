@@ -39,6 +39,7 @@ type Node struct {
 	wire       wire
 	settlement *coordinator.Settlement
 	pace       *admission.Controller
+	pulls      pulls
 	coord      *coordinator.Coordinator
 	resp       *resp.Server
 	http       *http.Server
@@ -91,6 +92,7 @@ func Open(cfg Config) (*Node, error) {
 	secrets.guard(&cfg, &ports)
 	n := &Node{cfg: cfg, opened: time.Now(), started: cfg.Now(), ports: ports, secrets: secrets, ended: make(chan struct{})}
 	n.wall = &wall{machine: cfg.Now, log: limiter{every: clockLogEvery}}
+	n.pulls.log.every = clockLogEvery
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.pace = admission.New(admission.Config{Limit: cfg.BackgroundP99, Now: func() time.Duration { return time.Since(n.opened) }})
 	n.pace.Open()
@@ -265,6 +267,7 @@ func (n *Node) form(s ring.State) error {
 		return nil
 	}
 	n.wg.Go(func() { n.confirmBoot(n.ctx) })
+	n.wg.Go(func() { n.antiEntropy(n.ctx) })
 	return n.store.StartHandoff(replica.Handoff{Up: n.up, Deliver: n.deliver})
 }
 

@@ -26,6 +26,31 @@ type Operator interface {
 	Leave(ctx context.Context) error
 	// Remove declares a node, given by name or id, removed for ever.
 	Remove(ctx context.Context, node string) error
+	// Repair compares the copies of partitions and makes them agree; it returns when that is done, which may take long.
+	Repair(ctx context.Context, o RepairOptions) (Repair, error)
+}
+
+// RepairOptions says what Repair looks at.
+type RepairOptions struct {
+	Partition int  // -1: all
+	Scan      bool // hash the stored rows afresh first, so that damage beneath the hash trees is found
+}
+
+// Repair is what a repair found and did.
+type Repair struct {
+	Compared   int               `json:"compared"`   // partitions that all their primaries were compared on
+	Partitions []RepairPartition `json:"partitions"` // those where something was found, or went wrong
+	Bytes      int64             `json:"bytes"`      // that travelled, also where nothing was found
+}
+
+// RepairPartition is one partition's line in Repair, over all its copies.
+type RepairPartition struct {
+	Partition  int      `json:"partition"`
+	Rows       int      `json:"rows"` // taken by one copy from another
+	Bytes      int64    `json:"bytes"`
+	Damaged    int      `json:"damaged"`    // leaves of hash trees that said otherwise than the rows stored, and rows that could not be read
+	Conflicts  int      `json:"conflicts"`  // rows with one write and different bytes, left as they are
+	Unfinished []string `json:"unfinished"` // nodes whose copy was not compared with all others, and why
 }
 
 // Map says which nodes serve which slots, as cluster clients need it.

@@ -19,6 +19,12 @@ type pulled struct{ questions, rows, changed, bytes int }
 // pull takes from there what here lacks in a partition, over the codec, in chunks of at most chunk bytes.
 func pull(t *testing.T, here, there *Store, p ring.Partition, leaves *merkle.Leaves, tombstones bool, chunk int) (sum pulled) {
 	t.Helper()
+	return pullOf(t, here, there, p, testPartitions, leaves, tombstones, chunk)
+}
+
+// pullOf is pull in a ring of that many partitions.
+func pullOf(t *testing.T, here, there *Store, p ring.Partition, partitions int, leaves *merkle.Leaves, tombstones bool, chunk int) (sum pulled) {
+	t.Helper()
 	ctx := t.Context()
 	for from, more := (Cursor{}), true; more; {
 		have, to, err := here.Sketch(ctx, p, leaves, from)
@@ -35,7 +41,7 @@ func pull(t *testing.T, here, there *Store, p ring.Partition, leaves *merkle.Lea
 			t.Fatal(err)
 		}
 		answered := a.Append(nil)
-		if a, err = DecodeRowsAnswer(answered, p, testPartitions); err != nil {
+		if a, err = DecodeRowsAnswer(answered, p, partitions); err != nil {
 			t.Fatal(err)
 		}
 		got, err := here.AcceptRows(ctx, a.Rows)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // target is the node that a command asks, and as whom.
@@ -35,7 +36,11 @@ func (e answerError) Error() string { return string(e) }
 // error reply is an answerError. The exchange is spelled out here, since a client library would quadruple the binary
 // for one question.
 func (t *target) ask(ctx context.Context, command ...string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	return t.askWithin(ctx, askTimeout, command...)
+}
+
+func (t *target) askWithin(ctx context.Context, timeout time.Duration, command ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", t.addr)
 	if err != nil {
@@ -45,7 +50,7 @@ func (t *target) ask(ctx context.Context, command ...string) ([]byte, error) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	reply, err := t.exchange(conn, command)
 	if cause := ctx.Err(); cause != nil && err != nil {
-		return nil, fmt.Errorf("%s does not answer within %v", t.addr, askTimeout)
+		return nil, fmt.Errorf("%s does not answer within %v", t.addr, timeout)
 	}
 	return reply, err
 }
@@ -156,7 +161,11 @@ func readBulk(r *bufio.Reader, length string) ([]byte, error) {
 
 // askObject asks for a JSON object and decodes it into answer.
 func (t *target) askObject(ctx context.Context, answer any, command ...string) error {
-	reply, err := t.ask(ctx, command...)
+	return t.askObjectWithin(ctx, askTimeout, answer, command...)
+}
+
+func (t *target) askObjectWithin(ctx context.Context, timeout time.Duration, answer any, command ...string) error {
+	reply, err := t.askWithin(ctx, timeout, command...)
 	if err != nil {
 		return err
 	}

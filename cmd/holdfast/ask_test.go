@@ -104,6 +104,12 @@ func TestLeaveAndRemoveAskTheNode(t *testing.T) {
 			return "+OK\r\n"
 		case "HOLDFAST LEAVE":
 			return "+OK\r\n"
+		case "HOLDFAST REPAIR":
+			return bulk(`{"compared":16,"partitions":[],"bytes":120}`)
+		case "HOLDFAST REPAIR SCAN":
+			return bulk(`{"compared":0,"partitions":[{"partition":1,"unfinished":["node-2: down"]}]}`)
+		case "HOLDFAST REPAIR PARTITION 7 SCAN":
+			return bulk(`{"compared":1,"partitions":[{"partition":7,"rows":1,"bytes":100,"damaged":2,"conflicts":1,"unfinished":[]}],"bytes":120}`)
 		}
 		return "-ERR got " + command + "\r\n"
 	})
@@ -116,6 +122,13 @@ func TestLeaveAndRemoveAskTheNode(t *testing.T) {
 		{"leave --password p", outcome{exitDone, "OK\n", ""}},
 		{"leave --password wrong", outcome{exitFailed, "", "holdfast leave: ERR got AUTH wrong\n"}},
 		{"remove node-2", outcome{exitFailed, "", "holdfast remove: ERR got HOLDFAST REMOVE node-2\n"}},
+		{"repair --partition 7 --scan", outcome{exitFailed, "PARTITION  ROWS  BYTES  DAMAGED  CONFLICTS  UNFINISHED\n" +
+			"7          1     100 B  2        1          -\n\n1 partitions compared, 1 rows taken, 120 B exchanged\n",
+			"holdfast repair: 1 rows have one write with different bytes; the nodes' logs name the keys\n"}},
+		{"repair --scan", outcome{exitFailed, "PARTITION  ROWS  BYTES  DAMAGED  CONFLICTS  UNFINISHED\n" +
+			"1          0     0 B    0        0          node-2: down\n\n0 partitions compared, 0 rows taken, 0 B exchanged\n",
+			"holdfast repair: 1 partitions have copies that were not compared with all others\n"}},
+		{"repair", outcome{exitDone, "16 partitions compared, 0 rows taken, 120 B exchanged\n", ""}},
 	} {
 		args := append(strings.Fields(c.args), "--addr", addr) // flags after NODE count too
 		if got := runHere(t, nil, args...); got != c.want {

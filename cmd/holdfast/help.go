@@ -16,7 +16,7 @@ func helpTexts() map[string]string {
 
 // commandNames lists the subcommands. It stands apart from commands, whose functions need it themselves.
 func commandNames() []string {
-	return []string{"dev", "server", "status", "ring", "leave", "remove", "ready", "version"}
+	return []string{"dev", "server", "status", "ring", "repair", "leave", "remove", "ready", "version"}
 }
 
 func helpText(name string) string {

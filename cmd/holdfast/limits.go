@@ -15,6 +15,7 @@ const (
 	freePortTries   = 100      // of dev with port 0: tries for one listener
 
 	askTimeout     = 5 * time.Second        // one question to a node, the connection included
+	repairTimeout  = 24 * time.Hour         // a repair of the whole cluster; interrupt it earlier
 	readyEvery     = 100 * time.Millisecond // between two rounds of dev's questions
 	readyPatience  = 30 * time.Second       // until dev says who is missing; it goes on asking, and says it again
 	devDrain       = 3 * time.Second        // --drain of dev's nodes

@@ -35,7 +35,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"dev", runDev}, {"server", runServer}, {"status", runStatus}, {"ring", runRing},
-		{"leave", runLeave}, {"remove", runRemove}, {"ready", runReady}, {"version", runVersion},
+		{"repair", runRepair}, {"leave", runLeave}, {"remove", runRemove}, {"ready", runReady}, {"version", runVersion},
 	}
 }
 

@@ -3,7 +3,10 @@ package resp
 import (
 	"context"
 	"encoding/json"
+	"strconv"
 	"time"
+
+	"github.com/holdfastdb/holdfast/protocol"
 )
 
 // operator runs an operator's command within a time of its own.
@@ -69,6 +72,40 @@ func runHoldfastLeave(c *conn, q *call) {
 
 func runHoldfastRemove(c *conn, q *call) {
 	c.operate(q, func(ctx context.Context) error { return c.srv.cfg.Cluster.Remove(ctx, string(q.args[2])) })
+}
+
+// runHoldfastRepair answers when it is done: HOLDFAST REPAIR [PARTITION p] [SCAN].
+func runHoldfastRepair(c *conn, q *call) {
+	o, fault := repairOptions(q.args[2:])
+	if q.fault = fault; fault != "" {
+		return
+	}
+	c.operator(q, repairBudget, func(ctx context.Context) error {
+		r, err := c.srv.cfg.Cluster.Repair(ctx, o)
+		if err != nil {
+			return err
+		}
+		return c.writeJSON(r)
+	})
+}
+
+func repairOptions(args [][]byte) (o protocol.RepairOptions, fault string) {
+	o.Partition = -1
+	for ; len(args) > 0; args = args[1:] {
+		switch {
+		case equalFold(args[0], "scan"):
+			o.Scan = true
+		case equalFold(args[0], "partition") && len(args) > 1:
+			n, err := strconv.ParseUint(string(args[1]), 10, 16)
+			if err != nil {
+				return o, faultNotInteger
+			}
+			o.Partition, args = int(n), args[1:]
+		default:
+			return o, faultSyntax
+		}
+	}
+	return o, ""
 }
 
 // operate runs a change of the cluster and answers OK.

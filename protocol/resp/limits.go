@@ -50,4 +50,5 @@ const (
 	waitPollMin    = time.Millisecond // first pause of WAIT between counts; doubles
 	waitPollMax    = 50 * time.Millisecond
 	operatorBudget = 30 * time.Second // HOLDFAST LEAVE and REMOVE
+	repairBudget   = 24 * time.Hour   // HOLDFAST REPAIR
 )

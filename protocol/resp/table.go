@@ -606,6 +606,13 @@ func versionCommands() []command {
 					run:     runHoldfastRemove,
 				},
 				{
+					name: "holdfast|repair", arity: -2, flags: "admin noscript", acl: "@admin @slow @dangerous",
+					since: "0.1.0", group: "holdfast", complexity: "O(N) where N is the number of partitions, and of the rows of those that differ",
+					summary: "Compare the copies of partitions and make them agree",
+					args:    "[PARTITION <partition>] [SCAN]",
+					run:     runHoldfastRepair,
+				},
+				{
 					name: "holdfast|quorum", arity: -2, flags: "noscript", acl: "@slow @connection",
 					since: "0.1.0", group: "holdfast", complexity: "O(1)",
 					summary: "Set this connection's R and W, or restore the keyspace's own",

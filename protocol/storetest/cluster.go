@@ -70,6 +70,18 @@ func (c *Cluster) Preflist(context.Context, uint8, []byte) ([]protocol.Preferenc
 // Leave does nothing.
 func (c *Cluster) Leave(context.Context) error { return nil }
 
+// Repair finds one row in the partition asked for, or in partition 3, and more by a scan.
+func (c *Cluster) Repair(_ context.Context, o protocol.RepairOptions) (protocol.Repair, error) {
+	found := protocol.RepairPartition{Partition: o.Partition, Rows: 1, Bytes: 100, Unfinished: []string{}}
+	if o.Partition < 0 {
+		found.Partition = 3
+	}
+	if o.Scan {
+		found.Damaged = 2
+	}
+	return protocol.Repair{Compared: 1, Partitions: []protocol.RepairPartition{found}, Bytes: 120}, nil
+}
+
 // Remove knows the nodes of View by name.
 func (c *Cluster) Remove(_ context.Context, node string) error {
 	for _, n := range c.View.Nodes {
