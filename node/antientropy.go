@@ -38,7 +38,7 @@ func (n *Node) antiEntropy(ctx context.Context) {
 // neighbours returns the nodes in reach with which this one shares partitions as a primary, by id.
 func (n *Node) neighbours() (all []neighbour) {
 	view := n.coord.View()
-	self := n.store.Node()
+	self := n.id
 	at := make(map[ring.NodeID]int)
 	for p := range view.Q {
 		pl := view.Place(ring.Partition(p))

@@ -233,6 +233,9 @@ func (n *Node) fetch(ctx context.Context, to ring.NodeID, kind uint8, payload []
 
 // servePull answers the requests of pulls.
 func (n *Node) servePull(ctx context.Context, kind uint8, payload []byte) ([]byte, error) {
+	if n.store == nil {
+		return nil, request.ErrNotOwner
+	}
 	switch kind {
 	case controlRoots:
 		return n.serveRoots(payload)

@@ -137,7 +137,7 @@ func (n *Node) repairGroup(ctx context.Context, o repairOrder, r *repairing) {
 func (n *Node) askRepair(ctx context.Context, id ring.NodeID, o repairOrder) (found []protocol.RepairPartition, err error) {
 	ctx, cancel := context.WithTimeout(ctx, repairPatience)
 	defer cancel()
-	if id == n.store.Node() {
+	if id == n.id {
 		return n.repairOwn(ctx, o), nil
 	}
 	p := n.wire.peers.Load()
@@ -183,7 +183,7 @@ func (n *Node) repairOwn(ctx context.Context, o repairOrder) (found []protocol.R
 	view := n.coord.View()
 	var own []ring.Partition
 	for i := range o.count {
-		if p := o.first + ring.Partition(i); view.Place(p).IsPrimary(n.store.Node()) {
+		if p := o.first + ring.Partition(i); view.Place(p).IsPrimary(n.id) {
 			own = append(own, p)
 			found = append(found, protocol.RepairPartition{Partition: int(p), Unfinished: []string{}})
 		}
@@ -193,7 +193,7 @@ func (n *Node) repairOwn(ctx context.Context, o repairOrder) (found []protocol.R
 	}
 	for i, p := range own {
 		for _, id := range view.Place(p).Primaries {
-			if id != n.store.Node() {
+			if id != n.id {
 				n.repairFrom(ctx, p, id, &found[i])
 			}
 		}
@@ -210,7 +210,7 @@ func (n *Node) scanOwn(ctx context.Context, own []ring.Partition, found []protoc
 		return nil
 	})
 	for ; err != nil && done < len(found); done++ {
-		found[done].Unfinished = append(found[done].Unfinished, n.because(n.store.Node(), err))
+		found[done].Unfinished = append(found[done].Unfinished, n.because(n.id, err))
 	}
 }
 
@@ -219,6 +219,6 @@ func (n *Node) repairFrom(ctx context.Context, p ring.Partition, id ring.NodeID,
 	found.Rows, found.Bytes, found.Conflicts = found.Rows+got.Changed, found.Bytes+got.Bytes, found.Conflicts+got.Conflicts
 	if err != nil {
 		m, _ := n.members.member(id)
-		found.Unfinished = append(found.Unfinished, n.because(n.store.Node(), fmt.Errorf("from %s: %w", m.Name, err)))
+		found.Unfinished = append(found.Unfinished, n.because(n.id, fmt.Errorf("from %s: %w", m.Name, err)))
 	}
 }

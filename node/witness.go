@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/coordinator"
+	"github.com/holdfastdb/holdfast/replica/merkle"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
 )
@@ -104,6 +105,18 @@ func (n *Node) Copy(name []byte) (state causal.State, primary bool, err error) {
 	r := &request.Read{Key: request.Key{Name: name, Partition: view.Partition(name)}}
 	n.ownStore().Read([]*request.Read{r})
 	return r.State, view.Place(r.Key.Partition).IsPrimary(n.id), r.Err
+}
+
+// Roots returns the roots of the hash trees of the partitions of which the node is a primary; depth 0 where a tree is not complete.
+func (n *Node) Roots() map[ring.Partition]merkle.Root {
+	roots := make(map[ring.Partition]merkle.Root)
+	view := n.coord.View()
+	for p := range ring.Partition(view.Q) {
+		if view.Place(p).IsPrimary(n.id) {
+			roots[p] = n.store.Root(p)
+		}
+	}
+	return roots
 }
 
 // ID returns the node's id, drawn when its directory was founded; a proxy's when it started.

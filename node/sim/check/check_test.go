@@ -50,6 +50,7 @@ func good() *History {
 		Reads: []*Read{{Key: "k", Begin: 20 * second, Primaries: true, State: b}},
 		Quiet: []Replica{{0, "k", b}, {1, "k", b}},
 		Final: []Replica{{0, "k", b}, {1, "k", b}},
+		Roots: []Root{{0, 3, true, 9}, {1, 3, true, 9}, {1, 4, true, 8}},
 		Wall:  1000, Drift: 5,
 	}
 }
@@ -78,6 +79,8 @@ func TestEachCheckerFindsABrokenHistory(t *testing.T) {
 		{"an overwriter that had not seen the value", "concurrent", func(h *History) { h.Ops[1].Knows = nil }},
 		{"a retried SET that overwrote", "concurrent", func(h *History) { h.Ops[1].Verb, h.Mints[1].Retry = request.Put, true }},
 		{"replicas that differ", "converged", func(h *History) { h.Final[1].State = one(2, "b") }},
+		{"trees that differ", "roots", func(h *History) { h.Roots[1].Sum++ }},
+		{"a tree that is not complete", "roots", func(h *History) { h.Roots[0].Complete = false }},
 		{"a hint that is left", "converged", func(h *History) { h.Hints = 1 }},
 		{"a primary that was owed nothing", "hinted", func(h *History) { h.Quiet[1].State = one(1, "a") }},
 		{"a dot with two values", "dots", func(h *History) { h.Mints = append(h.Mints, &Mint{Ops: []int{1}, Key: "k", Delta: one(1, "c")}) }},

@@ -14,6 +14,22 @@ func converged(h *History, _ *index, report func(string, ...any)) {
 	}
 }
 
+// roots: at the end all primaries' hash trees of a partition say the same, so that an exchange would find nothing.
+func roots(h *History, _ *index, report func(string, ...any)) {
+	first := make(map[int]Root)
+	for _, r := range h.Roots {
+		f, known := first[r.Partition]
+		switch {
+		case !r.Complete:
+			report("partition %d: the tree of node %d is not complete", r.Partition, r.Node)
+		case !known:
+			first[r.Partition] = r
+		case f.Sum != r.Sum:
+			report("partition %d: the trees of nodes %d and %d differ", r.Partition, f.Node, r.Node)
+		}
+	}
+}
+
 // hinted: when no coordinator crashed, what is hinted suffices: every primary that missed a write is owed it. Keys with a
 // new expiry are left out: it keeps its value's stamp, so that it falls with the value where that stamp is remembered and
 // stays where it was forgotten already, which hints do not tell of.

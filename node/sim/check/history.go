@@ -81,6 +81,14 @@ type Replica struct {
 	State causal.State
 }
 
+// Root is what one primary's hash tree of one partition says at the end.
+type Root struct {
+	Node      int
+	Partition int
+	Complete  bool
+	Sum       uint64
+}
+
 // History is what a run recorded.
 type History struct {
 	Ops   []*Op
@@ -90,6 +98,7 @@ type History struct {
 	Confirmations []Confirmation
 	Quiet         []Replica // after the hints had drained, before anything else was repaired; empty: they need not suffice
 	Final         []Replica
+	Roots         []Root
 	Hints         int   // left at the end for nodes that live
 	Wall          int64 // Unix milliseconds at the end
 	Drift         int64 // milliseconds that clocks may be off
@@ -132,6 +141,7 @@ func Checkers() []Checker {
 		{2, "gone is gone", goneIsGone},
 		{3, "concurrent", concurrent},
 		{4, "converged", converged},
+		{4, "roots", roots},
 		{4, "hinted", hinted},
 		{5, "dots", dots},
 		{6, "quorum", quorum},

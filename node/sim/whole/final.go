@@ -24,11 +24,34 @@ func (w *world) replicas() (all []check.Replica) {
 	return all
 }
 
+// roots returns what the primaries' hash trees say.
+func (w *world) roots() (all []check.Root) {
+	for _, m := range w.machines {
+		for p, root := range m.Node.Roots() {
+			all = append(all, check.Root{Node: m.index, Partition: int(p), Complete: root.Depth != 0, Sum: root.Sum})
+		}
+	}
+	return all
+}
+
+// treesComplete reports whether every node has counted its rows up since its last start.
+func (w *world) treesComplete() bool {
+	return !slices.ContainsFunc(w.roots(), func(r check.Root) bool { return !r.Complete })
+}
+
+// repair has all copies compared over the hash trees, without a single read.
+func (w *world) repair() {
+	w.await(drainMax, "the hash trees are complete", w.treesComplete)
+	if err, failed := w.machines[0].Do("HOLDFAST", "REPAIR").(error); failed {
+		w.wrong("HOLDFAST REPAIR: %v", err)
+	}
+}
+
 // finish puts the history together.
 func (w *world) finish() *check.History {
 	h := w.rec.history(w.script.Nodes == copies && !w.script.has(Delete))
 	h.Wall = time.Now().UnixMilli()
-	h.Final, h.Hints = w.final, w.left
+	h.Final, h.Roots, h.Hints = w.final, w.finalRoots, w.left
 	if !slices.ContainsFunc(w.script.Faults, func(f Fault) bool { return !slices.Contains(gentle(), f.Kind) }) {
 		h.Quiet = w.quiet
 	}

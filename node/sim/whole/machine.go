@@ -151,5 +151,8 @@ func (m *machine) fail() {
 const probeKey = "probe"
 
 func configure(s *Script) func(int, *node.Config) {
-	return func(_ int, cfg *node.Config) { cfg.Sync, cfg.Partitions = s.Sync, partitions }
+	return func(_ int, cfg *node.Config) {
+		cfg.Sync, cfg.Partitions = s.Sync, partitions
+		cfg.AntiEntropy = -1 // hints and read repair are to do without it
+	}
 }

@@ -18,18 +18,19 @@ import (
 
 // world is one run.
 type world struct {
-	script   *Script
-	cluster  *nodetest.Cluster
-	machines []*machine
-	rec      *recorder
-	rng      *rand.Rand // of what is left to chance while faults happen
-	skewed   []bool     // machines whose clock is beyond the drift bound at some time
-	injected map[string]int
-	quiet    []check.Replica // by hints alone
-	final    []check.Replica
-	left     int // hints at the end
-	mu       sync.Mutex
-	faults   []string // what no checker looks at
+	script     *Script
+	cluster    *nodetest.Cluster
+	machines   []*machine
+	rec        *recorder
+	rng        *rand.Rand // of what is left to chance while faults happen
+	skewed     []bool     // machines whose clock is beyond the drift bound at some time
+	injected   map[string]int
+	quiet      []check.Replica // by hints alone
+	final      []check.Replica
+	finalRoots []check.Root
+	left       int // hints at the end
+	mu         sync.Mutex
+	faults     []string // what no checker looks at
 }
 
 // Result is what became of a run.
