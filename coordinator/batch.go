@@ -76,7 +76,7 @@ func (b *batch) start() {
 		b.read(gets)
 	}
 	if len(own) > 0 {
-		b.coordinateOrForward(own)
+		b.coordinateHere(b.attempts(own))
 	}
 }
 
@@ -135,7 +135,7 @@ func (b *batch) coordinate(own []int) {
 	for j, i := range own {
 		ops[j] = copyOp(b.ops[i])
 	}
-	b.c.coordinate(b.view, ops, b.deadline, func(j int, r request.Result) { b.answer(own[j], r) })
+	b.c.coordinate(ops, b.deadline, func(j int, r request.Result) { b.answer(own[j], r) })
 }
 
 // copyOp copies an operation for an attempt that may outlive the batch.

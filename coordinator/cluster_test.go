@@ -521,7 +521,7 @@ func TestStaleLayoutIsRefusedUnexecuted(t *testing.T) {
 		n := h.nodes[h.ids[0]]
 		reads := []*request.Read{{Key: request.Key{Name: []byte("k")}}}
 		n.ServeReads(h.state.Layout.Version-1, reads)
-		if !errors.Is(reads[0].Err, request.ErrNotOwner) {
+		if !errors.Is(reads[0].Err, request.ErrStaleLayout) {
 			t.Fatalf("%v, want a refusal: the sender's layout is older", reads[0].Err)
 		}
 	})

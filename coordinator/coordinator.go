@@ -47,6 +47,9 @@ type Config struct {
 	Logger     *slog.Logger
 	// Observe, if set, is told how long each coordinated batch took: op is "read", "write" or "modify".
 	Observe func(op string, seconds float64)
+	// Behind, if set, is called when another node's word shows that it knows a newer layout than the view's: a hint to fetch the
+	// newer document. It must not block; it is called for every such frame.
+	Behind func()
 }
 
 // Coordinator carries operations through the ring. Its methods are safe for concurrent use.
@@ -54,7 +57,12 @@ type Coordinator struct {
 	Config
 	Counters Counters
 
-	view     atomic.Pointer[View]
+	view  atomic.Pointer[View]
+	reign atomic.Pointer[reign] // of view
+	past  struct {
+		sync.Mutex
+		reigns []*reign // those that have not ended, the present one apart
+	}
 	turn     atomic.Uint32 // rotates the replica asked first
 	hedges   atomic.Int64  // hedges that may still be sent
 	inFlight struct{ ops, bytes atomic.Int64 }
@@ -92,6 +100,7 @@ func New(cfg Config) *Coordinator {
 	c.dues.init()
 	c.hedges.Store(hedgeBurst * hedgeShare)
 	c.view.Store(&View{Self: cfg.Self})
+	c.reign.Store(newReign(c.view.Load()))
 	return c
 }
 
@@ -125,9 +134,6 @@ func (c *Coordinator) enter() bool {
 	c.wg.Add(1)
 	return true
 }
-
-// SetView takes over a newer view of the ring.
-func (c *Coordinator) SetView(v *View) { c.view.Store(v) }
 
 // View returns the view in force.
 func (c *Coordinator) View() *View { return c.view.Load() }
@@ -207,8 +213,8 @@ func (c *Coordinator) discharge(ops []*request.Op, size int64) {
 // that they share a frame, and batches take turns.
 func (c *Coordinator) near(view *View, pl *Place) ring.NodeID {
 	turn := int(c.turn.Add(1))
-	for i := range pl.Primaries {
-		at := (turn + i) % len(pl.Primaries)
+	for i := range pl.Readers() {
+		at := (turn + i) % pl.readers()
 		if pl.Up[at] && pl.Primaries[at] != view.Self {
 			return pl.Primaries[at]
 		}
@@ -232,8 +238,19 @@ func maybe(op string, need, have int) error {
 
 // broke reports whether something failed on its way, or for want of room, so that the same may succeed in a moment.
 func broke(err error) bool {
-	return errors.Is(err, request.ErrUnreachable) || errors.Is(err, request.ErrLost) || errors.Is(err, request.ErrExpired) || errors.Is(err, request.ErrOverloaded)
+	return errors.Is(err, request.ErrUnreachable) || errors.Is(err, request.ErrLost) || errors.Is(err, request.ErrExpired) || errors.Is(err, request.ErrOverloaded) || stale(err)
 }
+
+// pause returns how long to wait before what broke, or was refused by a newer layout, is tried again.
+func pause(stale bool) time.Duration {
+	if stale {
+		return newsAfter
+	}
+	return againAfter
+}
+
+// stale reports whether a node refused because it knows a newer layout.
+func stale(err error) bool { return errors.Is(err, request.ErrStaleLayout) }
 
 func isMaybe(err error) bool {
 	return errors.Is(err, request.ErrMaybe) || errors.Is(err, request.ErrLost) || errors.Is(err, request.ErrInternal)

@@ -44,7 +44,7 @@ func (b *batch) forward(to ring.NodeID, as []*attempt) {
 		ops[j] = a.op
 	}
 	b.c.Counters.Forwards.Add(int64(len(as)))
-	b.c.Peers.Coordinate(to, ops, b.view.Version, b.c.Settlement.Notice(), b.attemptDeadline(as), func(err error) {
+	b.c.Peers.Coordinate(to, ops, b.c.view.Load().Version, b.c.Settlement.Notice(), b.attemptDeadline(as), func(err error) {
 		b.returned(as, err)
 	})
 }
@@ -110,6 +110,10 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 	}
 	a.lost = a.lost || lost
 	to, ok := b.next(a)
+	if stale(r.Err) { // this node must learn of the newer layout first: by the old one nobody else will do it either
+		b.c.behind()
+		ok = false
+	}
 	again := !ok && (lost || broke(r.Err)) && time.Until(b.deadline) > 2*againAfter
 	if !ok && !again || !b.running(a.at) || a.lost && !a.op.Verb.Idempotent() && !fault.On(fault.RetryModify) || lost && !b.c.Settlement.Retry(a.op.Stamp) {
 		b.answer(a.at, request.Result{Err: b.final(a, r.Err)})
@@ -125,7 +129,7 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 	}
 	a.op = cp
 	if again {
-		time.AfterFunc(againAfter, func() { b.startOver(a, r.Err) })
+		time.AfterFunc(pause(stale(r.Err)), func() { b.startOver(a, r.Err) })
 		return ring.NodeID{}, false
 	}
 	return to, true
@@ -185,24 +189,10 @@ func (b *batch) final(a *attempt, err error) error {
 	return noQuorum("put", need, 0)
 }
 
-// coordinateOrForward carries out this node's own share of its clients' writes. What it has no room for goes to the next
-// node, as if another had asked: a full disk must not fail writes that W others have room for.
-func (b *batch) coordinateOrForward(own []int) {
-	as := b.attempts(own)
-	ops := make([]*request.Op, len(as))
-	for j, a := range as {
-		a.tried = append(a.tried, b.view.Self)
-		ops[j] = a.op
-	}
-	b.c.coordinate(b.view, ops, b.deadline, func(j int, r request.Result) {
-		if !full(r.Err) {
-			b.answer(as[j].at, r)
-			return
-		}
-		if to, ok := b.settle(as[j], r); ok {
-			b.forward(to, as[j:j+1])
-		}
-	})
+// mayGoOn reports whether what this node refused unexecuted may be done by another, as if another had asked: a full disk must not
+// fail writes that W others have room for, and a layout may have changed since the operation came here.
+func mayGoOn(err error) bool {
+	return full(err) || stale(err) || errors.Is(err, request.ErrNotOwner)
 }
 
 // retryHere coordinates attempts on this node after others failed them. They may be all that is left of their batch.
@@ -219,13 +209,20 @@ func (b *batch) retryHere(as []*attempt) {
 	}
 }
 
+// coordinateHere carries out this node's own share of its clients' operations.
 func (b *batch) coordinateHere(as []*attempt) {
 	ops := make([]*request.Op, len(as))
 	for j, a := range as {
 		a.tried = append(a.tried, b.view.Self)
 		ops[j] = a.op
 	}
-	b.c.coordinate(b.c.view.Load(), ops, b.deadline, func(j int, r request.Result) {
-		b.answer(as[j].at, b.afterLoss(as[j], r))
+	b.c.coordinate(ops, b.deadline, func(j int, r request.Result) {
+		if !mayGoOn(r.Err) {
+			b.answer(as[j].at, b.afterLoss(as[j], r))
+			return
+		}
+		if to, ok := b.settle(as[j], r); ok {
+			b.forward(to, as[j:j+1])
+		}
 	})
 }

@@ -38,12 +38,12 @@ const (
 )
 
 // NewGet plans a read: the first N healthy nodes of the preference list, self first, then near (when it is among
-// them), then in ring order. With primariesOnly, fallbacks are not asked: their emptiness must not grant a lock.
+// them), then in ring order; of a partition that is changing owners, those that are read. With primariesOnly, fallbacks are not asked: their emptiness must not grant a lock.
 // ok is false when fewer than r are in reach.
 func NewGet(pl *Place, self, near ring.NodeID, r int, primariesOnly bool) (g Get, ok bool) {
 	g = Get{r: r, asks: make([]Ask, 0, len(pl.Primaries))}
 	down := 0
-	for i, id := range pl.Primaries {
+	for i, id := range pl.Readers() {
 		if pl.Up[i] {
 			g.asks = append(g.asks, Ask{Node: id})
 		} else {

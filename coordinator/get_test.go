@@ -130,3 +130,17 @@ func exploreGet(t *testing.T, g Get, r int, vs []causal.State, answered []int) i
 	}
 	return max(ran, 1)
 }
+
+func TestGetAsksThoseThatAreRead(t *testing.T) {
+	for _, pl := range exchanges() {
+		g, ok := NewGet(pl, ring.NodeID{1}, ring.NodeID{2}, 1, false)
+		if !ok || len(g.Asks()) != len(pl.Primaries)-pl.unread {
+			t.Fatalf("%d of %d primaries are asked, %d only written to", len(g.Asks()), len(pl.Primaries), pl.unread)
+		}
+		for _, a := range g.Asks() {
+			if at := slices.Index(pl.Primaries, a.Node); at >= len(pl.Primaries)-pl.unread {
+				t.Fatalf("primary %d is asked, and only written to", at)
+			}
+		}
+	}
+}

@@ -16,6 +16,8 @@ const (
 	// againAfter is the pause before what broke on its way is sent again. Connections come back within milliseconds when
 	// their node lives; when it does not, the view says so.
 	againAfter = 50 * time.Millisecond
+	// newsAfter is the pause before what was refused by a newer layout is tried again: the document comes within a round trip.
+	newsAfter = 5 * time.Millisecond
 	// hedgeAfter is how long a read waits for the replicas it asked before it asks one more.
 	hedgeAfter = 20 * time.Millisecond
 	// attemptsMax is how many coordinators are tried for one operation.

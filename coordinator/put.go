@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"slices"
+
 	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/ring"
 )
@@ -9,16 +11,20 @@ import (
 // owed a hint. It knows no clock and sends nothing; its driver tells it what happened and does what it asks.
 // Source: Dynamo (SOSP 2007) 4.5, 4.6.
 //
+// While an owner of the partition is being exchanged the write needs W of each of two sets of nodes (Place). A fallback's copy
+// counts where that of the primary would for which it stands in.
+//
 // A leg is one copy on its way. Legs 0 to N-1 stand for the primaries in ring order: sent to the primary itself if it
 // is in reach, else to a fallback, else to nobody (the copy is owed). A leg that fails or is slow is stood in for by a
 // further leg to a fallback not used yet.
 type Put struct {
-	w     int
+	w     [setCount]int // needed of each set
 	self  ring.NodeID
 	legs  []Leg
 	spare []ring.NodeID // fallbacks not used yet; shared with the view, never written
-	acks  int
-	open  int // legs sent and not answered
+	held  [setCount]int // acknowledged by nodes of each set
+	acks  int           // by nodes
+	open  int           // legs sent and not answered
 }
 
 // Leg is one copy of a write on its way to a node.
@@ -26,6 +32,8 @@ type Leg struct {
 	Node  ring.NodeID // who stores the copy; zero: nobody was left, the copy is owed
 	For   ring.NodeID // not zero: Node is a fallback and keeps it as a hint for this primary
 	State LegState
+	in    sets // where its acknowledgement counts
+	mute  bool // a fallback's that has become an owner: it counts by the copy of its own, no node twice
 	stood bool // another leg stands in for this one
 	owed  bool // the coordinator keeps a hint for this one
 	again bool // it failed on the way: it may be sent again
@@ -43,9 +51,9 @@ const (
 )
 
 // NewPut plans a write at a place for the coordinator self, which must be one of its primaries or fallbacks. ok is
-// false when fewer than w nodes are in reach: nothing may be minted then, and Reach says how many there were.
+// false when fewer than w nodes (of each set) are in reach: nothing may be minted then, and Reach says how many there were.
 func NewPut(pl *Place, self ring.NodeID, w int) (p Put, ok bool) {
-	p = Put{w: w, self: self, spare: pl.Fallbacks, legs: make([]Leg, 0, len(pl.Primaries)+1)}
+	p = Put{w: pl.need(w), self: self, spare: pl.Fallbacks, legs: make([]Leg, 0, len(pl.Primaries)+1)}
 	selfFor := -1 // the leg that self takes as a fallback: the first primary out of reach
 	if !pl.IsPrimary(self) {
 		for i := range pl.Primaries {
@@ -55,7 +63,6 @@ func NewPut(pl *Place, self ring.NodeID, w int) (p Put, ok bool) {
 			}
 		}
 	}
-	reach := 0
 	for i, id := range pl.Primaries {
 		switch {
 		case i == selfFor:
@@ -65,15 +72,76 @@ func NewPut(pl *Place, self ring.NodeID, w int) (p Put, ok bool) {
 		default:
 			p.legs = append(p.legs, p.standIn(id))
 		}
+		p.legs[i].in = pl.of(i)
 		if p.legs[i].State == LegOpen {
-			reach, p.open = reach+1, p.open+1
+			p.open++
 		}
 	}
 	if selfFor < 0 && !pl.IsPrimary(self) { // all primaries are in reach, but they refused this operation's earlier attempts
-		p.legs = append(p.legs, Leg{Node: self, For: pl.Primaries[len(pl.Primaries)-1]})
-		reach, p.open = reach+1, p.open+1
+		last := pl.readers() - 1
+		p.legs = append(p.legs, Leg{Node: self, For: pl.Primaries[last], in: pl.of(last)})
+		p.open++
 	}
-	return p, reach >= w || fault.On(fault.MintWithoutQuorum)
+	return p, covers(p.within(), p.w) || fault.On(fault.MintWithoutQuorum)
+}
+
+// within counts the nodes of each set that hold the write or are being sent it.
+func (p *Put) within() (n [setCount]int) {
+	for i := range p.legs {
+		if l := &p.legs[i]; l.State == LegOpen || l.State == LegAcked {
+			l.count(&n)
+		}
+	}
+	return n
+}
+
+func (l *Leg) count(n *[setCount]int) {
+	if !l.mute {
+		l.in.count(n)
+	}
+}
+
+// Replan goes on with a write after the place changed under it: copies that are held count where they belong now, and nodes that are new
+// get one. It returns the copies to send; those that broke are for Resend. owed are the primaries for which nobody keeps the write
+// yet.
+func (p *Put) Replan(pl *Place, w int) (legs []int, owed []ring.NodeID) {
+	p.w, p.held = pl.need(w), [setCount]int{}
+	for i := range p.legs {
+		l := &p.legs[i]
+		l.in, l.mute = pl.ofNode(l.primary()), !l.For.IsZero() && pl.IsPrimary(l.Node)
+		if l.State == LegAcked {
+			l.count(&p.held)
+		}
+	}
+	p.spare = slices.DeleteFunc(slices.Clone(pl.Fallbacks), func(id ring.NodeID) bool {
+		return slices.ContainsFunc(p.legs, func(l Leg) bool { return l.Node == id })
+	})
+	for i, id := range pl.Primaries {
+		if slices.ContainsFunc(p.legs, func(l Leg) bool { return l.primary() == id }) {
+			continue
+		}
+		l := Leg{Node: id}
+		if !pl.Up[i] {
+			l = p.standIn(id)
+		}
+		l.in = pl.of(i)
+		p.legs = append(p.legs, l)
+		if l.State == LegOwed {
+			owed = append(owed, id)
+			continue
+		}
+		p.open++
+		legs = append(legs, len(p.legs)-1)
+	}
+	return legs, owed
+}
+
+// primary returns whose copy the leg is.
+func (l *Leg) primary() ring.NodeID {
+	if l.For.IsZero() {
+		return l.Node
+	}
+	return l.For
 }
 
 // standIn returns the leg of the next unused fallback for a primary, or an owed one when none is left.
@@ -106,6 +174,7 @@ func (p *Put) Ack(leg int) (cancel bool) {
 	}
 	p.open--
 	p.acks++
+	l.count(&p.held)
 	l.State = LegAcked
 	return l.owed
 }
@@ -172,14 +241,12 @@ func (p *Put) replace(leg int) (next int, owed ring.NodeID) {
 	if p.legs[leg].stood || p.legs[leg].owed {
 		return -1, ring.NodeID{}
 	}
-	primary := p.legs[leg].For
-	if primary.IsZero() {
-		primary = p.legs[leg].Node
-	}
+	primary := p.legs[leg].primary()
 	in := Leg{For: primary, State: LegOwed}
 	if !p.Enough() {
 		in = p.standIn(primary)
 	}
+	in.in = p.legs[leg].in
 	if in.State == LegOwed && fault.On(fault.ForgetOwed) {
 		return -1, ring.NodeID{}
 	}
@@ -193,10 +260,13 @@ func (p *Put) replace(leg int) (next int, owed ring.NodeID) {
 	return len(p.legs) - 1, ring.NodeID{}
 }
 
-// Enough reports whether W nodes hold the write.
+// Enough reports whether W nodes hold the write, of each set.
 func (p *Put) Enough() bool {
-	return p.acks >= p.w || p.acks == p.w-1 && fault.On(fault.AckTooSoon)
+	return covers(p.held, p.w) || p.acks >= p.w[0]-1 && fault.On(fault.AckTooSoon)
 }
 
 // Hopeless reports whether W can no longer be reached: every copy was answered, and too few of them well.
-func (p *Put) Hopeless() bool { return p.open == 0 && p.acks < p.w }
+func (p *Put) Hopeless() bool { return p.open == 0 && !covers(p.held, p.w) }
+
+// need returns W, of the larger set.
+func (p *Put) need() int { return max(p.w[0], p.w[1]) }

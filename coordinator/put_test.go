@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/holdfastdb/holdfast/ring"
@@ -131,15 +132,39 @@ func TestPutThroughEveryOrderOfReplies(t *testing.T) {
 				if !ok {
 					t.Fatal("all are in reach")
 				}
-				schedules += explorePut(t, p, n, w, map[ring.NodeID]bool{}, 0)
+				schedules += explorePut(t, p, placeOf(n, f), w, map[ring.NodeID]bool{}, 0)
+			}
+		}
+	}
+	for _, pl := range exchanges() {
+		for w := 1; w <= pl.readers(); w++ {
+			if p, ok := NewPut(pl, ring.NodeID{1}, w); ok {
+				schedules += explorePut(t, p, pl, w, map[ring.NodeID]bool{}, 0)
 			}
 		}
 	}
 	t.Logf("%d schedules", schedules)
 }
 
-func explorePut(t *testing.T, p Put, n, w int, hinted map[ring.NodeID]bool, slow int) int {
-	checkPut(t, &p, n, w, hinted)
+// exchanges returns places of up to four primaries of which one comes, one goes, or both.
+func exchanges() (all []*Place) {
+	for n := 2; n <= 4; n++ {
+		for apart := -1; apart < n-1; apart++ {
+			for unread := 0; unread <= 1; unread++ {
+				if apart < 0 && unread == 0 {
+					continue
+				}
+				pl := placeOf(n, min(1, 4-n))
+				pl.changing, pl.apart, pl.unread = true, apart, unread
+				all = append(all, pl)
+			}
+		}
+	}
+	return all
+}
+
+func explorePut(t *testing.T, p Put, pl *Place, w int, hinted map[ring.NodeID]bool, slow int) int {
+	checkPut(t, &p, pl, w, hinted)
 	ran, open := 0, false
 	for i, l := range p.Legs() {
 		if l.State != LegOpen {
@@ -153,16 +178,16 @@ func explorePut(t *testing.T, p Put, n, w int, hinted map[ring.NodeID]bool, slow
 			} else if _, owed := q.Fail(i); !owed.IsZero() {
 				h[owed] = true
 			}
-			ran += explorePut(t, q, n, w, h, slow)
+			ran += explorePut(t, q, pl, w, h, slow)
 		}
 	}
-	if open && slow == 0 && n <= 4 {
+	if open && slow == 0 && len(pl.Primaries) <= 4 && !pl.changing {
 		q, h := clonePut(p, hinted)
 		_, owed := q.Slow()
 		for _, o := range owed {
 			h[o] = true
 		}
-		ran += explorePut(t, q, n, w, h, 1)
+		ran += explorePut(t, q, pl, w, h, 1)
 	}
 	return max(ran, 1)
 }
@@ -176,35 +201,46 @@ func clonePut(p Put, hinted map[ring.NodeID]bool) (Put, map[ring.NodeID]bool) {
 	return p, h
 }
 
-func checkPut(t *testing.T, p *Put, n, w int, hinted map[ring.NodeID]bool) {
+func checkPut(t *testing.T, p *Put, pl *Place, w int, hinted map[ring.NodeID]bool) {
 	t.Helper()
-	acks, open := 0, 0
+	read, other, open := 0, 0, 0
+	readers, others := pl.Primaries[:len(pl.Primaries)-pl.unread], pl.Primaries
+	if pl.apart >= 0 && pl.changing {
+		others = slices.Delete(slices.Clone(others), pl.apart, pl.apart+1)
+	}
 	covered := map[ring.NodeID]bool{} // primaries that hold the write, are being sent it, or for whom somebody keeps it
 	used := map[ring.NodeID]bool{}
 	for _, l := range p.Legs() {
-		if !l.Node.IsZero() && used[l.Node] {
+		became := !l.For.IsZero() && pl.IsPrimary(l.Node) // a fallback by the place before
+		if !l.Node.IsZero() && !became && used[l.Node] {
 			t.Fatalf("two copies for one node:%s", legsText(p))
 		}
-		used[l.Node] = true
+		used[l.Node] = used[l.Node] || !became
 		primary := l.For
 		if primary.IsZero() {
 			primary = l.Node
 		}
 		switch l.State {
 		case LegAcked:
-			acks++
+			if slices.Contains(readers, primary) && !became {
+				read++
+			}
+			if slices.Contains(others, primary) && !became {
+				other++
+			}
 			covered[primary] = true
 		case LegOpen:
 			open++
 			covered[primary] = true
 		}
 	}
-	if p.Enough() != (acks >= w) || p.Hopeless() != (open == 0 && acks < w) {
-		t.Fatalf("acks %d open %d w %d: enough %v hopeless %v", acks, open, w, p.Enough(), p.Hopeless())
+	enough := read >= min(w, len(readers)) && (!pl.changing || other >= min(w, len(others)))
+	if p.Enough() != enough || p.Hopeless() != (open == 0 && !enough) {
+		t.Fatalf("acks %d and %d, open %d w %d: enough %v hopeless %v", read, other, open, w, p.Enough(), p.Hopeless())
 	}
-	for i := range n {
-		if id := (ring.NodeID{byte(i + 1)}); !covered[id] && !hinted[id] {
-			t.Fatalf("primary %d is forgotten:%s", i+1, legsText(p))
+	for _, id := range pl.Primaries {
+		if !covered[id] && !hinted[id] {
+			t.Fatalf("primary %d is forgotten:%s", id[0], legsText(p))
 		}
 	}
 }

@@ -34,8 +34,12 @@ type reading struct {
 type getting struct {
 	Get
 	key     request.Key
+	view    *View // that it was planned by: its questions go out under that layout
+	planned int   // how often it was; answers to an earlier plan do not count
+	want    asking
 	digest  uint64 // of the node's own copy, if it was asked
 	own     bool   // digest is valid
+	stale   bool   // a node knew a newer layout
 	decided bool
 	asked   int // open questions
 }
@@ -43,6 +47,7 @@ type getting struct {
 // question is one key asked of one replica.
 type question struct {
 	get, ask int
+	planned  int
 	read     *request.Read
 }
 
@@ -53,10 +58,11 @@ func (c *Coordinator) startRead(view *View, asks []asking, deadline time.Time, r
 	r.mu.Lock()
 	near := c.near(view, view.Place(asks[0].key.Partition))
 	for i, a := range asks {
-		r.plan(i, a, near)
+		r.gets[i].key, r.gets[i].want = a.key, a
+		r.plan(i, view, near)
 	}
 	r.readOwn()
-	frames := make(map[ring.NodeID][]question)
+	frames := make(map[destination][]question)
 	for i := range r.gets {
 		r.step(i, frames)
 	}
@@ -68,13 +74,13 @@ func (c *Coordinator) startRead(view *View, asks []asking, deadline time.Time, r
 	r.send(frames)
 }
 
-func (r *reading) plan(i int, a asking, near ring.NodeID) {
-	pl := r.view.Place(a.key.Partition)
-	need := r.view.read(pl, a.r)
+func (r *reading) plan(i int, view *View, near ring.NodeID) {
 	g := &r.gets[i]
-	g.key = a.key
+	pl := view.Place(g.key.Partition)
+	need := view.read(pl, g.want.r)
+	g.view, g.planned = view, g.planned+1
 	var ok bool
-	if g.Get, ok = NewGet(pl, r.view.Self, near, need, a.primariesOnly); !ok {
+	if g.Get, ok = NewGet(pl, view.Self, near, need, g.want.primariesOnly); !ok {
 		r.decide(i, noQuorum("get", need, g.Reach()))
 	}
 }
@@ -112,7 +118,7 @@ func (r *reading) readOwn() {
 }
 
 // step decides a get if it can be, else collects the questions that it still wants to ask.
-func (r *reading) step(i int, frames map[ring.NodeID][]question) {
+func (r *reading) step(i int, frames map[destination][]question) {
 	g := &r.gets[i]
 	if g.decided {
 		r.repairLate(i)
@@ -135,28 +141,43 @@ func (r *reading) step(i int, frames map[ring.NodeID][]question) {
 func (r *reading) mayAskAgain(i int) bool {
 	g := &r.gets[i]
 	pl := r.c.view.Load().Place(g.key.Partition)
-	if time.Until(r.deadline) < 2*againAfter || !g.brokeInReach(pl.up) {
+	if time.Until(r.deadline) < 2*againAfter || pl.Since <= g.view.Version && !g.brokeInReach(pl.up) {
 		return false
 	}
 	if r.again == nil {
-		r.again = time.AfterFunc(againAfter, r.askBroken)
+		r.again = time.AfterFunc(pause(g.stale), r.askBroken)
 	}
 	return true
 }
 
 // askBroken asks again what broke.
 func (r *reading) askBroken() {
-	frames := make(map[ring.NodeID][]question)
+	frames := make(map[destination][]question)
 	r.mu.Lock()
 	r.again = nil
 	for i := range r.gets {
 		if g := &r.gets[i]; !g.decided && g.Hopeless() {
-			g.AskAgain(r.c.view.Load().Place(g.key.Partition).up)
+			if !r.replan(i) {
+				g.AskAgain(r.c.view.Load().Place(g.key.Partition).up)
+			}
 			r.step(i, frames)
 		}
 	}
 	r.mu.Unlock()
 	r.send(frames)
+}
+
+// replan begins a get anew by the present view if the partition's roles have changed since it was planned: what was answered by the
+// old ones does not count.
+func (r *reading) replan(i int) bool {
+	g, now := &r.gets[i], r.c.view.Load()
+	pl := now.Place(g.key.Partition)
+	if pl.Since <= g.view.Version {
+		return false
+	}
+	r.plan(i, now, r.c.near(now, pl))
+	g.own, g.digest, g.asked, g.stale = false, 0, 0, false
+	return true
 }
 
 // brokeInReach reports whether AskAgain would find a question to ask.
@@ -170,16 +191,16 @@ func (g *Get) brokeInReach(up func(ring.NodeID) bool) bool {
 }
 
 // ask takes the next replica of a get.
-func (r *reading) ask(i int, frames map[ring.NodeID][]question) bool {
+func (r *reading) ask(i int, frames map[destination][]question) bool {
 	g := &r.gets[i]
 	at := g.Next()
 	if at < 0 {
 		return false
 	}
 	a := g.asks[at]
-	if a.Node == r.view.Self {
-		// Only as a fallback can this node come up here: as a primary it was asked first.
-		own := []*request.Read{{Key: g.key, Role: request.RoleFallback}}
+	if a.Node == g.view.Self {
+		// As a primary it was asked first, but for a get that was planned anew.
+		own := []*request.Read{{Key: g.key}}
 		r.c.Store.Read(own)
 		if own[0].Err != nil {
 			g.Fail(at)
@@ -196,7 +217,8 @@ func (r *reading) ask(i int, frames map[ring.NodeID][]question) bool {
 		q.Role = request.RoleFallback
 	}
 	g.asked++
-	frames[a.Node] = append(frames[a.Node], question{get: i, ask: at, read: q})
+	to := destination{a.Node, g.view}
+	frames[to] = append(frames[to], question{get: i, ask: at, planned: g.planned, read: q})
 	return true
 }
 
@@ -213,28 +235,35 @@ func (r *reading) decide(i int, err error) {
 	}
 }
 
-func (r *reading) send(frames map[ring.NodeID][]question) {
+func (r *reading) send(frames map[destination][]question) {
 	for to, qs := range frames {
 		reads := make([]*request.Read, len(qs))
 		for j, q := range qs {
 			reads[j] = q.read
 		}
-		r.c.Peers.Read(to, reads, r.view.Version, r.deadline, func(err error) { r.returned(qs, err) })
+		r.c.Peers.Read(to.to, reads, to.view.Version, r.deadline, func(err error) { r.returned(qs, err) })
 	}
 }
 
 // returned takes the answers of one frame.
 func (r *reading) returned(qs []question, err error) {
-	frames := make(map[ring.NodeID][]question)
+	frames := make(map[destination][]question)
 	r.mu.Lock()
 	for _, q := range qs {
 		g := &r.gets[q.get]
+		if q.planned != g.planned {
+			continue
+		}
 		g.asked--
-		switch {
-		case err != nil || q.read.Err != nil:
+		switch failure := firstError(err, q.read.Err); {
+		case failure != nil:
 			g.Fail(q.ask)
-			if broke(firstError(err, q.read.Err)) {
+			if broke(failure) {
 				g.Broken(q.ask)
+			}
+			if stale(failure) {
+				g.stale = true
+				r.c.behind()
 			}
 		case q.read.Same:
 			g.Same(q.ask)
@@ -249,7 +278,7 @@ func (r *reading) returned(qs []question, err error) {
 
 // askMore hedges: every get still open asks one more replica, within the node's budget of hedges.
 func (r *reading) askMore() {
-	frames := make(map[ring.NodeID][]question)
+	frames := make(map[destination][]question)
 	r.mu.Lock()
 	for i := range r.gets {
 		if g := &r.gets[i]; !g.decided && g.next < len(g.asks) && r.c.spendHedge() {

@@ -77,7 +77,7 @@ func (r *rounds) add(w waiting) {
 }
 
 // run starts the turns of this batch as one round of several keys, and refuses what found its queue full.
-func (r *rounds) run(c *Coordinator, view *View) {
+func (r *rounds) run(c *Coordinator) {
 	c.Counters.Overloaded.Add(int64(len(r.full)))
 	for _, w := range r.full {
 		w.report(request.Result{Err: request.ErrOverloaded})
@@ -122,9 +122,10 @@ func sameKind(a, b *request.Op) bool { return a.Verb == b.Verb }
 // round reads all keys by quorum, writes what their operations make of them, and answers.
 func (c *Coordinator) round(turns []turn) {
 	began := time.Now()
+	reign := c.within() // who coordinates the key after this node must not begin before the round is over
+	defer reign.leave()
 	turns = dropExpired(turns)
-	view := c.view.Load()
-	states, errs := c.readAll(view, turns)
+	states, errs := c.readAll(reign.view, turns)
 	turns = dropExpired(turns) // the node may have been paused over its read
 	var intents []intent
 	var at []int
@@ -138,7 +139,7 @@ func (c *Coordinator) round(turns []turn) {
 		}
 	}
 	if len(intents) > 0 {
-		c.writeAll(view, turns, intents, at)
+		c.writeAll(turns, intents, at)
 	}
 	c.observe("modify", began)
 }
@@ -225,10 +226,10 @@ func (c *Coordinator) roundIntent(t turn, read causal.State) intent {
 }
 
 // writeAll writes the turns' intents and waits for every one.
-func (c *Coordinator) writeAll(view *View, turns []turn, intents []intent, at []int) {
+func (c *Coordinator) writeAll(turns []turn, intents []intent, at []int) {
 	var wg sync.WaitGroup
 	wg.Add(len(intents))
-	c.startWrite(view, intents, latest(turns), func(j int, out *written) {
+	c.startWrite(intents, latest(turns), func(j int, out *written) {
 		answerTurn(turns[at[j]], intents[j].m, out)
 		wg.Done()
 	})

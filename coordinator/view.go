@@ -1,6 +1,8 @@
 package coordinator
 
 import (
+	"slices"
+
 	"github.com/holdfastdb/holdfast/ring"
 )
 
@@ -15,11 +17,85 @@ type View struct {
 }
 
 // Place is the preference list of one partition, split by what its members are to the partition. Shared; read only.
+//
+// While an owner of the partition is being exchanged it is written to two sets of nodes, each of which needs its quorum, and
+// read from one of them: Primaries are both sets together, those that are read first.
 type Place struct {
 	Primaries []ring.NodeID // first place first
 	Up        []bool        // whether each primary is in reach
 	Fallbacks []ring.NodeID // other eligible nodes in reach, in the order in which they stand in
+	Since     uint64        // the layout in which the roles last changed
+
+	// Handing is set while the partition's first place passes from one node to another: somebody in reach may still coordinate by the
+	// layout before. Read-modify-writes wait for that, so that no two nodes carry them out at once.
+	Handing bool
+
+	changing bool // there is a second set
+	unread   int  // how many primaries are only written to: one, the last, or none
+	apart    int  // which of those that are read is not in the second set; -1: none
 }
+
+// readers returns how many of the primaries are read: the first ones.
+func (pl *Place) readers() int { return len(pl.Primaries) - pl.unread }
+
+// Readers returns the primaries that are read. The others hold nothing yet, or are on their way out.
+func (pl *Place) Readers() []ring.NodeID { return pl.Primaries[:pl.readers()] }
+
+// sets is a bit set: which of the two sets of nodes one belongs to.
+type sets uint8
+
+const (
+	firstSet  sets = 1 << iota // those that are read
+	secondSet                  // those that are or were owners on the other side of the change
+	setCount  = 2
+)
+
+// of returns the sets of the primary at an index.
+func (pl *Place) of(i int) (in sets) {
+	if i < pl.readers() {
+		in = firstSet
+	}
+	if pl.changing && i != pl.apart {
+		in |= secondSet
+	}
+	return in
+}
+
+// ofNode returns the sets of a node; none for one that is no primary.
+func (pl *Place) ofNode(id ring.NodeID) sets {
+	for i, p := range pl.Primaries {
+		if p == id {
+			return pl.of(i)
+		}
+	}
+	return 0
+}
+
+// sizes returns how many nodes each set has.
+func (pl *Place) sizes() (n [setCount]int) {
+	for i := range pl.Primaries {
+		pl.of(i).count(&n)
+	}
+	return n
+}
+
+// count counts one node of the sets.
+func (in sets) count(n *[setCount]int) {
+	for k := range n {
+		n[k] += int(in >> k & 1)
+	}
+}
+
+// need returns how many of each set a quorum of w is.
+func (pl *Place) need(w int) (n [setCount]int) {
+	for k, size := range pl.sizes() {
+		n[k] = min(w, size)
+	}
+	return n
+}
+
+// covers reports whether each count is at least what is needed.
+func covers(have, need [setCount]int) bool { return have[0] >= need[0] && have[1] >= need[1] }
 
 // NewView computes the places of every partition. up must hold for self while it serves. members are needed for the
 // fallbacks. O(Q * nodes). Source: Dynamo (SOSP 2007) 4.3, 4.6.
@@ -37,21 +113,35 @@ func NewViewWithSuspects(self ring.NodeID, s ring.State, up, suspect func(ring.N
 	}
 	v.Version, v.Q = s.Layout.Version, s.Layout.Q
 	v.places = make([]Place, v.Q)
+	handing := v.Version > 1 && slices.ContainsFunc(s.Unacknowledged(), up)
 	for p := range v.places {
 		pl := newPlace(s, ring.Partition(p), up)
-		if pl.inReach() < min(max(v.R, v.W), len(pl.Primaries)) {
+		if !covers(pl.inReach(), pl.need(max(v.R, v.W))) {
 			pl.countIn(suspect)
 		}
+		pl.Handing = handing && passesOn(s.Layout, ring.Partition(p))
 		v.places[p] = pl
 	}
 	return v
 }
 
-// inReach returns how many primaries are.
-func (pl *Place) inReach() (n int) {
-	for _, up := range pl.Up {
+// passesOn reports whether the layout's last step may have given partition p another coordinator.
+func passesOn(l *ring.Layout, p ring.Partition) bool {
+	c, changing := l.Change(p)
+	switch {
+	case l.Since[p] < l.Version:
+		return false
+	case changing && c.Phase == ring.Both && c.Began == l.Version:
+		return false
+	}
+	return !changing || c.Next[0] != l.Owners[p][0]
+}
+
+// inReach returns how many primaries of each set are.
+func (pl *Place) inReach() (n [setCount]int) {
+	for i, up := range pl.Up {
 		if up {
-			n++
+			pl.of(i).count(&n)
 		}
 	}
 	return n
@@ -64,7 +154,10 @@ func (pl *Place) countIn(suspect func(ring.NodeID) bool) {
 }
 
 func newPlace(s ring.State, p ring.Partition, up func(ring.NodeID) bool) Place {
-	pl := Place{Primaries: s.Layout.Primaries(p)}
+	pl := Place{Primaries: s.Layout.Primaries(p), Since: s.Layout.Since[p], apart: -1}
+	if c, changing := s.Layout.Change(p); changing {
+		pl.exchange(s.Layout, c)
+	}
 	pl.Up = make([]bool, len(pl.Primaries))
 	for i, id := range pl.Primaries {
 		pl.Up[i] = up(id)
@@ -75,6 +168,19 @@ func newPlace(s ring.State, p ring.Partition, up func(ring.NodeID) bool) Place {
 		}
 	}
 	return pl
+}
+
+// exchange makes the place one of two sets.
+func (pl *Place) exchange(l *ring.Layout, c ring.Change) {
+	comes, goes := l.In(c), l.Out(c)
+	if c.Phase == ring.Read {
+		comes, goes = goes, comes
+	}
+	pl.changing = true
+	pl.apart = slices.Index(pl.Primaries, goes)
+	if !comes.IsZero() {
+		pl.Primaries, pl.unread = append(slices.Clone(pl.Primaries), comes), 1
+	}
 }
 
 // up reports whether a member of the place is in reach.
@@ -96,8 +202,9 @@ func (v *View) Formed() bool { return v.Version != 0 }
 // Partition returns the partition of a key.
 func (v *View) Partition(key []byte) ring.Partition { return ring.PartitionOf(ring.Slot(key), v.Q) }
 
-// read returns R, write W: what the operation asks for or else the keyspace's own, at most the number of primaries.
-func (v *View) read(pl *Place, asked uint8) int  { return quorum(v.R, asked, len(pl.Primaries)) }
+// read returns R, write W: what the operation asks for or else the keyspace's own, at most the number of those that are read,
+// or written.
+func (v *View) read(pl *Place, asked uint8) int  { return quorum(v.R, asked, pl.readers()) }
 func (v *View) write(pl *Place, asked uint8) int { return quorum(v.W, asked, len(pl.Primaries)) }
 
 func quorum(own int, asked uint8, n int) int {
@@ -135,6 +242,9 @@ func (pl *Place) coordinator(nth int) (id ring.NodeID, ok bool) {
 	}
 	return ring.NodeID{}, false
 }
+
+// Reads reports whether the node is a primary that is read.
+func (pl *Place) Reads(id ring.NodeID) bool { return pl.ofNode(id)&firstSet != 0 }
 
 // IsPrimary reports whether the node is a primary of the place.
 func (pl *Place) IsPrimary(id ring.NodeID) bool {

@@ -16,7 +16,6 @@ import (
 // replica. It lives on after its reports, until every copy is answered: late answers spare or make hints.
 type writing struct {
 	c        *Coordinator
-	view     *View
 	deadline time.Time
 	report   func(i int, w *written)
 
@@ -30,8 +29,11 @@ type writing struct {
 type putting struct {
 	Put
 	written
+	view    *View         // that it was planned by: its copies go out under that layout
 	own     request.Write // the node's own copy
 	minting *Minting
+	w       uint8 // as asked for
+	stale   bool  // a node knew a newer layout
 	decided bool
 	stored  bool // minted and committed here
 }
@@ -57,20 +59,29 @@ type copyOf struct {
 	write    *request.Write
 }
 
+// destination is where a frame goes, and the view by which everything in it was planned: a layout's quorum must not be
+// counted from copies that were accepted under another.
+type destination struct {
+	to   ring.NodeID
+	view *View
+}
+
 // startWrite mints and stores a batch here, sends the copies, and reports each write once: W reached, or not, or never
 // begun: when every copy was answered and none that broke is left to be sent again by the deadline. It returns when everything is sent. report runs under the writing's
 // lock and must not block. The caller is counted in c.wg, and the writing is too until its last copy is answered.
-func (c *Coordinator) startWrite(view *View, intents []intent, deadline time.Time, report func(int, *written)) {
+func (c *Coordinator) startWrite(intents []intent, deadline time.Time, report func(int, *written)) {
 	c.wg.Add(1)
-	w := &writing{c: c, view: view, deadline: deadline, report: report, puts: make([]putting, len(intents))}
+	w := &writing{c: c, deadline: deadline, report: report, puts: make([]putting, len(intents))}
+	reign := c.within()
 	w.mu.Lock()
-	own, at := w.plan(intents)
+	own, at := w.plan(reign.view, intents)
 	w.mu.Unlock()
 	var err error
 	if len(own) > 0 {
 		err = c.Store.Write(c.ctx, own) // not under the lock: it waits for the disk
 	}
-	frames := make(map[ring.NodeID][]copyOf)
+	reign.leave()
+	frames := make(map[destination][]copyOf)
 	w.mu.Lock()
 	for _, i := range at {
 		w.storedHere(i, err, frames)
@@ -90,41 +101,50 @@ func (w *writing) mayEnd() {
 }
 
 // plan makes the quorum decision of each intent and the node's own copies of those that may go on.
-func (w *writing) plan(intents []intent) (own []*request.Write, at []int) {
+func (w *writing) plan(view *View, intents []intent) (own []*request.Write, at []int) {
 	for i, in := range intents {
-		pl := w.view.Place(in.key.Partition)
-		need := w.view.write(pl, in.w)
 		p := &w.puts[i]
-		p.minting = in.m
-		var ok bool
-		if p.Put, ok = NewPut(pl, w.view.Self, need); !ok {
-			p.err = noQuorum("put", need, p.Reach())
+		p.view, p.minting, p.w = view, in.m, in.w
+		if p.err = p.plan(in.key); p.err != nil {
 			w.decide(i)
 			continue
 		}
-		p.own = request.Write{Key: in.key, Mint: in.m}
-		for _, l := range p.Legs() {
-			switch {
-			case l.Node == w.view.Self && !l.For.IsZero():
-				p.own.Role, p.own.For = request.RoleFallback, l.For
-			case l.State == LegOwed:
-				p.own.Owed = append(p.own.Owed, l.For)
-			}
-		}
-		p.own.Reserve = in.m.Frees()
 		own, at = append(own, &p.own), append(at, i)
 	}
 	return own, at
 }
 
+// plan makes the quorum decision of one intent, and the node's own copy. An error means that the write may not go on.
+func (p *putting) plan(key request.Key) error {
+	pl, self := p.view.Place(key.Partition), p.view.Self
+	if !pl.IsPrimary(self) && !pl.isFallback(self) {
+		return request.ErrNotOwner // the layout changed since the operation was brought here
+	}
+	need := p.view.write(pl, p.w)
+	var ok bool
+	if p.Put, ok = NewPut(pl, self, need); !ok {
+		return noQuorum("put", need, p.Reach())
+	}
+	p.own = request.Write{Key: key, Mint: p.minting, Reserve: p.minting.Frees()}
+	for _, l := range p.Legs() {
+		switch {
+		case l.Node == self && !l.For.IsZero():
+			p.own.Role, p.own.For = request.RoleFallback, l.For
+		case l.State == LegOwed:
+			p.own.Owed = append(p.own.Owed, l.For)
+		}
+	}
+	return nil
+}
+
 // storedHere takes the outcome of the node's own copy and plans the frames to the others.
-func (w *writing) storedHere(i int, commit error, frames map[ring.NodeID][]copyOf) {
+func (w *writing) storedHere(i int, commit error, frames map[destination][]copyOf) {
 	p := &w.puts[i]
 	switch {
 	case commit != nil && request.NotExecuted(commit):
 		p.err = commit
 	case commit != nil:
-		p.err = maybe("put", p.w, 0)
+		p.err = maybe("put", p.need(), 0)
 	case p.own.Err != nil:
 		p.err = p.own.Err
 	case !p.own.Wrote && len(p.own.Delta.Siblings) == 0 && p.own.Delta.Seen.IsZero():
@@ -139,7 +159,7 @@ func (w *writing) storedHere(i int, commit error, frames map[ring.NodeID][]copyO
 	p.delta, p.survivor = p.own.Delta, p.own.Survivor
 	for leg, l := range p.Legs() {
 		switch {
-		case l.Node == w.view.Self:
+		case l.Node == p.view.Self:
 			w.acked(i, leg)
 		case l.State == LegOpen:
 			w.add(i, leg, frames)
@@ -148,7 +168,7 @@ func (w *writing) storedHere(i int, commit error, frames map[ring.NodeID][]copyO
 	w.settle(i)
 }
 
-func (w *writing) add(i, leg int, frames map[ring.NodeID][]copyOf) {
+func (w *writing) add(i, leg int, frames map[destination][]copyOf) {
 	p := &w.puts[i]
 	l := p.Legs()[leg]
 	cp := &request.Write{Key: p.own.Key, Delta: p.delta, For: l.For, Reserve: p.own.Reserve}
@@ -157,29 +177,34 @@ func (w *writing) add(i, leg int, frames map[ring.NodeID][]copyOf) {
 		w.c.Counters.Fallbacks.Add(1)
 	}
 	w.onWay++
-	frames[l.Node] = append(frames[l.Node], copyOf{put: i, leg: leg, write: cp})
+	to := destination{l.Node, p.view}
+	frames[to] = append(frames[to], copyOf{put: i, leg: leg, write: cp})
 }
 
-func (w *writing) send(frames map[ring.NodeID][]copyOf) {
+func (w *writing) send(frames map[destination][]copyOf) {
 	for to, cs := range frames {
 		ws := make([]*request.Write, len(cs))
 		for j, c := range cs {
 			ws[j] = c.write
 		}
-		w.c.Peers.Write(to, ws, w.view.Version, time.Now().Add(copyDeadline), func(err error) { w.returned(cs, err) })
+		w.c.Peers.Write(to.to, ws, to.view.Version, time.Now().Add(copyDeadline), func(err error) { w.returned(cs, err) })
 	}
 }
 
 // returned takes the answers of one frame.
 func (w *writing) returned(cs []copyOf, err error) {
-	frames := make(map[ring.NodeID][]copyOf)
+	frames := make(map[destination][]copyOf)
 	w.mu.Lock()
 	w.onWay -= len(cs)
 	for _, c := range cs {
-		if err != nil || c.write.Err != nil {
+		if failure := firstError(err, c.write.Err); failure != nil {
 			w.failed(c.put, c.leg, frames)
-			if broke(firstError(err, c.write.Err)) {
+			if broke(failure) {
 				w.puts[c.put].Broken(c.leg)
+			}
+			if stale(failure) {
+				w.puts[c.put].stale = true
+				w.c.behind()
 			}
 		} else {
 			p := &w.puts[c.put]
@@ -205,7 +230,7 @@ func (w *writing) acked(i, leg int) {
 	p.Ack(leg)
 }
 
-func (w *writing) failed(i, leg int, frames map[ring.NodeID][]copyOf) {
+func (w *writing) failed(i, leg int, frames map[destination][]copyOf) {
 	next, owed := w.puts[i].Fail(leg)
 	if next >= 0 {
 		w.add(i, next, frames)
@@ -228,7 +253,7 @@ func (w *writing) owe(i int, target ring.NodeID) {
 
 // slow lets somebody keep a copy for the primaries that take too long.
 func (w *writing) slow() {
-	frames := make(map[ring.NodeID][]copyOf)
+	frames := make(map[destination][]copyOf)
 	w.mu.Lock()
 	for i := range w.puts {
 		if !w.puts[i].stored {
@@ -254,9 +279,9 @@ func (w *writing) settle(i int) {
 	case p.Enough():
 		w.decide(i)
 	case p.Hopeless() && !w.maySendAgain(p):
-		p.err = maybe("put", p.w, p.Acks())
+		p.err = maybe("put", p.need(), p.Acks())
 		if fault.On(fault.MintWithoutQuorum) {
-			p.err = noQuorum("put", p.w, p.Acks())
+			p.err = noQuorum("put", p.need(), p.Acks())
 		}
 		w.decide(i)
 	}
@@ -265,18 +290,19 @@ func (w *writing) settle(i int) {
 // maySendAgain reports whether a put whose copies were all answered, too few of them well, may still succeed: copies
 // broke on their way, and there is time to send them again. It sets the timer for that.
 func (w *writing) maySendAgain(p *putting) bool {
-	if time.Until(w.deadline) < 2*againAfter || !p.brokeInReach(w.c.view.Load().Place(p.own.Key.Partition).up) {
+	pl := w.c.view.Load().Place(p.own.Key.Partition)
+	if time.Until(w.deadline) < 2*againAfter || pl.Since <= p.view.Version && !p.brokeInReach(pl.up) {
 		return false
 	}
 	if w.again == nil {
-		w.again = time.AfterFunc(againAfter, w.sendBroken)
+		w.again = time.AfterFunc(pause(p.stale), w.sendBroken)
 	}
 	return true
 }
 
 // sendBroken sends again what broke, of puts that need it.
 func (w *writing) sendBroken() {
-	frames := make(map[ring.NodeID][]copyOf)
+	frames := make(map[destination][]copyOf)
 	w.mu.Lock()
 	w.again = nil
 	for i := range w.puts {
@@ -285,6 +311,7 @@ func (w *writing) sendBroken() {
 			continue
 		}
 		if p.Hopeless() {
+			w.replan(i, frames)
 			for _, leg := range p.Resend(w.c.view.Load().Place(p.own.Key.Partition).up) {
 				w.add(i, leg, frames)
 			}
@@ -296,6 +323,23 @@ func (w *writing) sendBroken() {
 	w.send(frames)
 }
 
+// replan goes on by the present view if the partition's roles have changed since the put was planned.
+func (w *writing) replan(i int, frames map[destination][]copyOf) {
+	p, now := &w.puts[i], w.c.view.Load()
+	pl := now.Place(p.own.Key.Partition)
+	if pl.Since <= p.view.Version {
+		return
+	}
+	p.view, p.stale = now, false
+	legs, owed := p.Replan(pl, now.write(pl, p.w))
+	for _, leg := range legs {
+		w.add(i, leg, frames)
+	}
+	for _, target := range owed {
+		w.owe(i, target)
+	}
+}
+
 func (w *writing) decide(i int) {
 	p := &w.puts[i]
 	p.decided = true
@@ -304,27 +348,29 @@ func (w *writing) decide(i int) {
 
 // coordinate carries out writes on this node, one of whose roles for each key is primary or fallback, and reports each
 // once, by the deadline or a little later. report must not block.
-func (c *Coordinator) coordinate(view *View, ops []*request.Op, deadline time.Time, report func(int, request.Result)) {
+func (c *Coordinator) coordinate(ops []*request.Op, deadline time.Time, report func(int, request.Result)) {
 	var direct []int
 	rounds := c.queues.begin()
 	for i, op := range ops {
 		switch {
 		case len(op.Value) > request.ValueBytesMax || len(op.Key.Name) > request.KeyBytesMax:
 			report(i, request.Result{Err: request.ErrTooBig})
+		case op.Verb == request.Modify && c.view.Load().Place(op.Key.Partition).Handing:
+			report(i, request.Result{Err: request.ErrStaleLayout})
 		case op.Verb == request.Modify || op.Verb == request.Delete:
 			rounds.add(waiting{op: op, deadline: deadline, report: func(r request.Result) { report(i, r) }})
 		default:
 			direct = append(direct, i)
 		}
 	}
-	rounds.run(c, view)
+	rounds.run(c)
 	if len(direct) > 0 {
-		c.writeDirect(view, ops, direct, deadline, report)
+		c.writeDirect(ops, direct, deadline, report)
 	}
 }
 
 // writeDirect carries out writes that need no read first.
-func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, deadline time.Time, report func(int, request.Result)) {
+func (c *Coordinator) writeDirect(ops []*request.Op, direct []int, deadline time.Time, report func(int, request.Result)) {
 	began := time.Now()
 	intents := make([]intent, len(direct))
 	for j, i := range direct {
@@ -332,7 +378,7 @@ func (c *Coordinator) writeDirect(view *View, ops []*request.Op, direct []int, d
 		intents[j] = intent{key: op.Key, w: op.W, m: c.minting(op)}
 	}
 	left := len(direct)
-	c.startWrite(view, intents, deadline, func(j int, out *written) {
+	c.startWrite(intents, deadline, func(j int, out *written) {
 		if left--; left == 0 {
 			c.observe("write", began)
 		}
@@ -360,7 +406,7 @@ func (c *Coordinator) foldIn(in intent, first written, deadline time.Time, repor
 	}
 	c.Counters.Folds.Add(1)
 	in.m = in.m.Fold(first.delta, first.survivor, c.Now().UnixMilli())
-	c.startWrite(c.view.Load(), []intent{in}, deadline, func(_ int, out *written) {
+	c.startWrite([]intent{in}, deadline, func(_ int, out *written) {
 		if out.err != nil {
 			// The first write reached W: it is written, though something outstamps it.
 			out.err = maybe("put", 1, out.acks)
@@ -374,7 +420,7 @@ func (c *Coordinator) ServeReads(layout uint64, reads []*request.Read) {
 	view := c.view.Load()
 	mine := make([]*request.Read, 0, len(reads))
 	for _, r := range reads {
-		if r.Err = c.serves(view, &r.Key, r.Role, layout); r.Err == nil {
+		if r.Err = c.serves(view, &r.Key, asReader(r.Role), layout); r.Err == nil {
 			mine = append(mine, r)
 		}
 	}
@@ -386,10 +432,11 @@ func (c *Coordinator) ServeReads(layout uint64, reads []*request.Read) {
 // ServeWrites applies other nodes' copies in one commit, refusing keys of which this node is no replica. An error is
 // that of the commit.
 func (c *Coordinator) ServeWrites(ctx context.Context, layout uint64, writes []*request.Write) error {
-	view := c.view.Load()
+	reign := c.within()
+	defer reign.leave()
 	mine := make([]*request.Write, 0, len(writes))
 	for _, w := range writes {
-		if w.Err = c.serves(view, &w.Key, w.Role, layout); w.Err == nil {
+		if w.Err = c.serves(reign.view, &w.Key, asWriter(w.Role), layout); w.Err == nil {
 			c.Settlement.Observe(w.Delta)
 			mine = append(mine, w)
 		}
@@ -413,7 +460,7 @@ func (c *Coordinator) ServeCoordinate(ctx context.Context, layout uint64, n requ
 	b := newBatch(c, view, ops, deadline)
 	own := make([]int, 0, len(ops))
 	for i, op := range ops {
-		err := c.serves(view, &op.Key, request.RoleCoordinator, layout)
+		err := c.serves(view, &op.Key, coordinates, layout)
 		if err == nil && (!op.Verb.Writes() || op.Stamp.IsZero()) {
 			err = request.ErrNotOwner
 		}
@@ -429,32 +476,70 @@ func (c *Coordinator) ServeCoordinate(ctx context.Context, layout uint64, n requ
 	b.wait(ctx)
 }
 
-// serves checks the role that another node asked for, and fills in the key's partition.
-func (c *Coordinator) serves(view *View, key *request.Key, role request.Role, layout uint64) error {
+// service is what another node asks this one to be for a partition.
+type service uint8
+
+const (
+	readsPrimary service = iota
+	readsFallback
+	writesPrimary
+	writesFallback
+	coordinates
+)
+
+func asReader(r request.Role) service {
+	if r == request.RoleFallback {
+		return readsFallback
+	}
+	return readsPrimary
+}
+
+func asWriter(r request.Role) service {
+	if r == request.RoleFallback {
+		return writesFallback
+	}
+	return writesPrimary
+}
+
+// serves checks the role that another node asked for, and fills in the key's partition. Who asks by a layout older than the
+// partition's roles is refused, so that no quorum is counted by roles that are gone. Who asks by a newer layout than this node's may
+// store here, which is always safe; but nothing is read or coordinated for which this node does not know itself the right one.
+func (c *Coordinator) serves(view *View, key *request.Key, as service, layout uint64) error {
 	if c.closed.Load() {
 		return request.ErrClosed
 	}
-	if !view.Formed() || layout < view.Version {
+	if !view.Formed() {
 		return request.ErrNotOwner
 	}
 	key.Partition = view.Partition(key.Name)
 	pl := view.Place(key.Partition)
-	primary := pl.IsPrimary(view.Self)
-	switch role {
-	case request.RolePrimary:
-		if primary {
-			return nil
-		}
-	case request.RoleFallback:
-		if !primary && pl.isFallback(view.Self) {
-			return nil
-		}
-	case request.RoleCoordinator:
-		if primary || pl.isFallback(view.Self) {
+	if layout < pl.Since {
+		return request.ErrStaleLayout
+	}
+	if layout > view.Version {
+		c.behind()
+		if as == writesPrimary || as == writesFallback {
 			return nil
 		}
 	}
+	if pl.serves(view.Self, as) {
+		return nil
+	}
 	return request.ErrNotOwner
+}
+
+// serves reports whether a node has a role.
+func (pl *Place) serves(id ring.NodeID, as service) bool {
+	primary, stands := pl.IsPrimary(id), pl.isFallback(id)
+	switch as {
+	case readsPrimary:
+		return pl.Reads(id)
+	case writesPrimary:
+		return primary
+	case readsFallback, writesFallback:
+		return !primary && stands
+	}
+	return primary || stands
 }
 
 var errNotFormed = errors.New("coordinator: the ring is not formed")

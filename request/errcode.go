@@ -23,6 +23,7 @@ var errorCodes = [...]struct {
 	{13, ErrLost},
 	{14, ErrCorrupt},
 	{15, ErrClosed},
+	{16, ErrStaleLayout},
 	{codeInternal, ErrInternal},
 }
 

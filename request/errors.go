@@ -25,8 +25,11 @@ var (
 	ErrDiskLow = errors.New("disk nearly full")
 	// ErrHintsFull: the fallback's hint store is full; refused unexecuted.
 	ErrHintsFull = errors.New("hint store full")
-	// ErrNotOwner: the receiver lacks the role that it was asked in, or knows a newer layout; refused unexecuted.
+	// ErrNotOwner: the receiver lacks the role that it was asked in; refused unexecuted.
 	ErrNotOwner = errors.New("not an owner of the partition")
+	// ErrStaleLayout: the request names a layout older than the roles of its partition; refused unexecuted. The asker takes the
+	// newer layout and asks again.
+	ErrStaleLayout = errors.New("outdated layout")
 	// ErrExpired: the deadline passed before the work began; it was dropped unexecuted.
 	ErrExpired = errors.New("deadline passed before execution")
 	// ErrUnreachable: the request never left this node; it was certainly not executed.
@@ -58,7 +61,7 @@ func (e *QuorumError) Unwrap() error { return e.Cause }
 
 // NotExecuted reports whether err says for certain that nothing was done, so that the request may be sent elsewhere.
 func NotExecuted(err error) bool {
-	for _, e := range []error{ErrUnreachable, ErrNotOwner, ErrExpired, ErrOverloaded, ErrDiskLow, ErrHintsFull, ErrClosed, ErrNoQuorum} {
+	for _, e := range []error{ErrUnreachable, ErrNotOwner, ErrStaleLayout, ErrExpired, ErrOverloaded, ErrDiskLow, ErrHintsFull, ErrClosed, ErrNoQuorum} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -54,7 +54,7 @@ func (n *node) do(t *task, r int, answer func(request.Result)) {
 	}
 }
 
-// here is batch.coordinateOrForward and batch.retryHere: what this node has no room for goes to the next.
+// here is batch.coordinateHere: what this node has no room for goes to the next.
 func (a *attempt) here(t *task) {
 	a.tried = append(a.tried, a.n.view.Self)
 	first := len(a.tried) == 1 && a.task.Attempt == 0

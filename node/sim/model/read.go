@@ -35,7 +35,7 @@ func (n *node) startRead(key string, r int, primariesOnly, repair bool, deadline
 	rd := &reading{n: n, view: n.view, key: key, deadline: deadline, repair: repair, begin: n.now(), modify: primariesOnly, report: report}
 	pl, need := n.w.place(n.view, key)
 	if r > 0 {
-		need = min(r, len(pl.Primaries))
+		need = min(r, len(pl.Readers()))
 	}
 	var ok bool
 	if rd.get, ok = coordinator.NewGet(pl, n.view.Self, n.near(pl), need, primariesOnly && !modifySloppily()); !ok {
@@ -57,8 +57,8 @@ func (n *node) startRead(key string, r int, primariesOnly, repair bool, deadline
 // near is Coordinator.near.
 func (n *node) near(pl *coordinator.Place) ring.NodeID {
 	n.turn++
-	for i := range pl.Primaries {
-		at := (n.turn + i) % len(pl.Primaries)
+	for i := range pl.Readers() {
+		at := (n.turn + i) % len(pl.Readers())
 		if pl.Up[at] && pl.Primaries[at] != n.view.Self {
 			return pl.Primaries[at]
 		}

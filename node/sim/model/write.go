@@ -55,10 +55,10 @@ type written struct {
 	acks     int
 }
 
-// place returns the place of a key in the view, and how many of its nodes a quorum is.
+// place returns the place of a key in the view, and how many of those that are read a quorum is.
 func (w *world) place(v *coordinator.View, key string) (pl *coordinator.Place, quorum int) {
 	pl = v.Place(w.partition(key))
-	return pl, min(quorumSize, len(pl.Primaries))
+	return pl, min(quorumSize, len(pl.Readers()))
 }
 
 // startWrite is Coordinator.startWrite for one key.
