@@ -46,9 +46,9 @@ func TestLossOfAZoneIsNotNoticed(t *testing.T) {
 				time.Sleep(2 * time.Second)
 				tt.lose(c, zone, rest)
 				time.Sleep(10 * time.Second)
+				asked := load.stop() // a zone that is back and does not see the others yet reads by itself, which may show less: sloppy quorums
 				tt.regain(c, zone, rest)
 				c.AwaitReady(c.Machines...)
-				asked := load.stop()
 				c.AwaitQuiet()
 				t.Logf("%d commands", asked)
 			})

@@ -24,7 +24,7 @@ type host struct {
 	t    *testing.T
 	net  *gossiptest.Network
 	self ring.Newcomer
-	log  *bytes.Buffer
+	log  *logText
 	g    *gossip.Gossip
 	stop chan struct{}
 	wg   sync.WaitGroup
@@ -56,7 +56,7 @@ func start(t *testing.T, net *gossiptest.Network, self ring.Newcomer, note ring.
 // startTrusted is start with a cluster key for each letter, and under TLS where there is a guard.
 func startTrusted(t *testing.T, net *gossiptest.Network, self ring.Newcomer, note ring.Note, letters string, guard gossip.Guard) *host {
 	t.Helper()
-	h := &host{t: t, net: net, self: self, note: note, log: &bytes.Buffer{}, stop: make(chan struct{})}
+	h := &host{t: t, net: net, self: self, note: note, log: &logText{}, stop: make(chan struct{})}
 	if note.State.IsZero() {
 		h.note = ring.Note{Newcomers: []ring.Newcomer{self}}
 	}
