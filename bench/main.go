@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -29,7 +30,7 @@ type options struct {
 	duration time.Duration
 	rounds   int
 	nodes    int
-	procs    int // GOMAXPROCS of a node; 0: Go's own choice
+	procs    int // GOMAXPROCS of a node; 0: its share of the cores, as under `holdfast dev`
 }
 
 func main() {
@@ -54,7 +55,7 @@ func parse(args []string) (options, error) {
 	fs.DurationVar(&o.duration, "duration", 2*time.Minute, "of the closed loop, all rounds together")
 	fs.IntVar(&o.rounds, "rounds", 5, "how often each load is run against each system")
 	fs.IntVar(&o.nodes, "nodes", 3, "of the cluster")
-	fs.IntVar(&o.procs, "procs", 0, "GOMAXPROCS of each node; 0: all cores")
+	fs.IntVar(&o.procs, "procs", 0, "GOMAXPROCS of each node; 0: its share of the cores, rounded up")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -79,10 +80,11 @@ func (o *options) check(arguments int) error {
 
 // env is what a node's environment has beside this process's.
 func (o *options) env() []string {
-	if o.procs == 0 {
-		return nil
+	procs := o.procs
+	if procs == 0 {
+		procs = (runtime.NumCPU() + o.nodes - 1) / o.nodes
 	}
-	return []string{fmt.Sprint("GOMAXPROCS=", o.procs)}
+	return []string{fmt.Sprint("GOMAXPROCS=", procs)}
 }
 
 // run measures and reports. The servers and their data are gone afterwards.

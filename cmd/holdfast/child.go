@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -20,8 +22,7 @@ type child struct {
 	log     *nodeLog
 }
 
-// startChild starts a process of the node whose every output goes to its log. environ is dev's own; the variables that
-// are flags stay behind, since they were meant for dev.
+// startChild starts a process of the node whose every output goes to its log.
 func (s *supervisor) startChild(i int) (*child, error) {
 	n := s.nodes[i]
 	log, err := openNodeLog(n.name, n.dir+".log", LogFileBytes, s.p.stderr)
@@ -29,7 +30,7 @@ func (s *supervisor) startChild(i int) (*child, error) {
 		return nil, err
 	}
 	cmd := exec.Command(s.program, n.args...)
-	cmd.Env = withoutFlags(s.p.environ)
+	cmd.Env = nodeEnviron(s.p.environ, len(s.nodes), runtime.GOMAXPROCS(0))
 	cmd.SysProcAttr = childAttributes()
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.WaitDelay = askTimeout // a grandchild that holds the log open must not hold the news of the death
@@ -41,6 +42,19 @@ func (s *supervisor) startChild(i int) (*child, error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	return &child{node: i, pid: cmd.Process.Pid, started: time.Now(), cmd: cmd, life: life, log: log}, nil
+}
+
+// nodeEnviron returns a node's environment, from dev's own. The variables that are flags stay behind, since they were meant
+// for dev. The nodes share the cores: a runtime that took all of them for its own would wake threads that only look for
+// work, at a quarter of the CPU of a replicated command on two cores. Who sets GOMAXPROCS decides otherwise.
+func nodeEnviron(environ []string, nodes, cores int) []string {
+	kept := withoutFlags(environ)
+	for _, variable := range kept {
+		if strings.HasPrefix(variable, "GOMAXPROCS=") {
+			return kept
+		}
+	}
+	return append(kept, fmt.Sprint("GOMAXPROCS=", (cores+nodes-1)/nodes))
 }
 
 // withoutFlags returns the variables that are not flags of holdfast.

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -518,5 +519,23 @@ func TestAtMostSixteenNodes(t *testing.T) {
 	nodes, err := f.plan()
 	if err != nil || len(nodes) != DevNodesMax {
 		t.Fatalf("%d nodes, %v", len(nodes), err)
+	}
+}
+
+func TestNodesShareTheCores(t *testing.T) {
+	for name, c := range map[string]struct {
+		environ      []string
+		nodes, cores int
+		want         []string
+	}{
+		"each node has at least one core":       {nil, 3, 2, []string{"GOMAXPROCS=1"}},
+		"what does not divide is rounded up":    {nil, 3, 8, []string{"GOMAXPROCS=3"}},
+		"one node has them all":                 {nil, 1, 8, []string{"GOMAXPROCS=8"}},
+		"what the user set stays":               {[]string{"GOMAXPROCS=5"}, 3, 8, []string{"GOMAXPROCS=5"}},
+		"flags were for dev, other things pass": {[]string{"HOLDFAST_NODES=3", "TZ=UTC"}, 3, 3, []string{"TZ=UTC", "GOMAXPROCS=1"}},
+	} {
+		if got := nodeEnviron(c.environ, c.nodes, c.cores); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }
