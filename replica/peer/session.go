@@ -34,6 +34,7 @@ type session struct {
 	window   readWindow
 	writes   writeQueue
 	coords   chan struct{} // a token for each forwarded batch that executes
+	batches  chan frame    // unbuffered: a forwarded batch for a goroutine that has just finished one
 	controls chan struct{} // a token for each control request that executes
 }
 
@@ -118,6 +119,7 @@ func newSession(p *Peers, conn net.Conn, theirs hello, pauses uint64) *session {
 		w:        newWriter(conn, writeTimeout, func() { p.counts.socketWrites.Add(1) }),
 		window:   readWindowFirst,
 		coords:   make(chan struct{}, CoordinateMax),
+		batches:  make(chan frame),
 		controls: make(chan struct{}, ControlMax),
 	}
 	s.writes.wake = make(chan struct{}, 1)
@@ -290,8 +292,8 @@ func (s *session) withDeadline(deadline time.Duration) (context.Context, context
 	return context.WithTimeoutCause(s.life, left, request.ErrExpired)
 }
 
-// takeOps starts a forwarded batch on a goroutine of its own, if there is room. Once this node takes leave it drops the
-// frame: the goodbye is the answer.
+// takeOps starts a forwarded batch, if there is room. Once this node takes leave it drops the frame: the goodbye is the
+// answer. A goroutine that waits for a batch is preferred to a new one, whose stack would have to grow again.
 func (s *session) takeOps(f frame) {
 	if !s.p.served.begin() {
 		return
@@ -301,11 +303,31 @@ func (s *session) takeOps(f frame) {
 		s.p.served.end()
 		return
 	}
-	s.wg.Go(func() {
-		defer s.p.served.end()
-		defer func() { <-s.coords; <-s.p.coords }()
-		s.p.guard(func() { s.coordinate(f) })
-	})
+	select {
+	case s.batches <- f:
+	default:
+		s.wg.Go(func() { s.coordinateAll(f) })
+	}
+}
+
+// coordinateAll executes one batch after another until the session ends. There are about as many such goroutines as batches
+// ever executed at once, so CoordinateMax at most.
+func (s *session) coordinateAll(f frame) {
+	for {
+		s.coordinateOne(f)
+		select {
+		case f = <-s.batches:
+		case <-s.life.Done():
+			return
+		}
+	}
+}
+
+// coordinateOne executes a batch and gives its room back.
+func (s *session) coordinateOne(f frame) {
+	defer s.p.served.end()
+	defer func() { <-s.coords; <-s.p.coords }()
+	s.p.guard(func() { s.coordinate(f) })
 }
 
 // takeRoom takes the tokens that a forwarded batch needs, or none.
