@@ -121,14 +121,27 @@ func appendStamps(dst []byte, c Context) []byte {
 // DecodeState reads one state from the front of b and returns what follows it. Values alias b. Everything is checked:
 // canonical form, the invariants of State, the caps; else ErrCorrupt. It allocates a small multiple of len(b) at most,
 // and for a usual state twice: the siblings, and the actors.
-func DecodeState(b []byte) (s State, rest []byte, err error) {
+func DecodeState(b []byte) (s State, rest []byte, err error) { return new(Slab).DecodeState(b) }
+
+// Slab is memory for the states of one batch: what they are made of is allocated for several at once, and lives as long
+// as any of them. The zero value allocates for one at a time.
+type Slab struct {
+	States int // how many are expected
+
+	siblings []Sibling
+	entries  []entry
+}
+
+// DecodeState is the function of that name, with memory from the slab.
+func (m *Slab) DecodeState(b []byte) (s State, rest []byte, err error) {
 	core, rest, ok := splitCore(b)
 	if !ok {
 		return State{}, nil, ErrCorrupt
 	}
-	r := reader{b: core}
+	r := reader{b: core, slab: *m}
 	siblings := r.siblings()
 	entries := r.dots()
+	*m = r.slab
 	if r.bad || len(r.b) > 0 {
 		return State{}, nil, ErrCorrupt
 	}
@@ -138,6 +151,16 @@ func DecodeState(b []byte) (s State, rest []byte, err error) {
 		return State{}, nil, ErrCorrupt
 	}
 	return s, r.b, nil
+}
+
+// piece cuts n zero elements off the free ones, of which there are then about as many again as states are expected.
+func piece[T any](free *[]T, n, states int) []T {
+	if n > len(*free) {
+		*free = make([]T, max(n, min(states, slabStatesMax)))
+	}
+	out := (*free)[:n:n]
+	*free = (*free)[n:]
+	return out
 }
 
 // DecodeContext reads one context from the front of b and returns what follows it. It aliases nothing. Other than
@@ -264,8 +287,9 @@ func distinctDots(siblings []Sibling) bool {
 // reader takes pieces off the front of b. Once something was missing or not canonical, it is bad for good and yields
 // zeros.
 type reader struct {
-	b   []byte
-	bad bool
+	b    []byte
+	bad  bool
+	slab Slab // for siblings and dots
 }
 
 func (r *reader) fail() { r.bad, r.b = true, nil }
@@ -333,7 +357,7 @@ func (r *reader) siblings() []Sibling {
 	if n == 0 {
 		return nil
 	}
-	out := make([]Sibling, n)
+	out := piece(&r.slab.siblings, n, r.slab.States)
 	for i := range out {
 		out[i] = r.sibling()
 		if r.bad {
@@ -371,7 +395,7 @@ func (r *reader) dots() []entry {
 	if n == 0 {
 		return nil
 	}
-	out := make([]entry, n)
+	out := piece(&r.slab.entries, n, r.slab.States)
 	gaps := GapsMax
 	for i := range out {
 		out[i] = r.entry(gaps)

@@ -258,3 +258,32 @@ func FuzzDecodeContext(f *testing.F) {
 		}
 	})
 }
+
+// States from one slab are as those decoded alone, and none reaches into another when it grows.
+func TestSlabKeepsStatesApart(t *testing.T) {
+	for _, expected := range []int{0, 1, 3, 1000} {
+		slab := Slab{States: expected}
+		var got, want []State
+		for i := range 2*slabStatesMax + 3 {
+			s := State{}
+			for n := range 1 + i%3 {
+				v := Version{Stamp: Stamp{Time: Time(1 + i + n), Node: 9}, Value: []byte{byte(i), byte(n)}}
+				s = Sync(s, s.Put(Context{}, Actor{Boot: uint64(1 + n), Seq: uint64(1 + i)}, []Version{v}, nil))
+			}
+			decoded, rest, err := slab.DecodeState(s.Append(nil))
+			if err != nil || len(rest) > 0 {
+				t.Fatal(err)
+			}
+			got, want = append(got, decoded), append(want, s)
+		}
+		for i := range got {
+			_ = append(got[i].Siblings, Sibling{})
+			_ = append(got[i].Seen.entries, entry{})
+		}
+		for i := range got {
+			if !got[i].Equal(want[i]) {
+				t.Fatalf("state %d of a slab for %d is %+v, want %+v", i, expected, got[i], want[i])
+			}
+		}
+	}
+}

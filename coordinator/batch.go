@@ -131,16 +131,17 @@ func (b *batch) read(gets []int) {
 
 // coordinate carries out writes whose coordinator is this node.
 func (b *batch) coordinate(own []int) {
-	ops := make([]*request.Op, len(own))
+	ops, made := make([]*request.Op, len(own)), make([]request.Op, len(own))
 	for j, i := range own {
-		ops[j] = copyOp(b.ops[i])
+		made[j] = freshOp(b.ops[i])
+		ops[j] = &made[j]
 	}
 	b.c.coordinate(ops, b.deadline, func(j int, r request.Result) { b.answer(own[j], r) })
 }
 
-// copyOp copies an operation for an attempt that may outlive the batch.
-func copyOp(op *request.Op) *request.Op {
+// freshOp copies an operation, without its result, for an attempt that may outlive the batch.
+func freshOp(op *request.Op) request.Op {
 	cp := *op
 	cp.Result = request.Result{}
-	return &cp
+	return cp
 }

@@ -348,7 +348,8 @@ func (p housePeers) Coordinate(to ring.NodeID, ops []*request.Op, layout uint64,
 	p.deliver("coordinate", to, deadline, func(n *houseNode) func() {
 		there := make([]*request.Op, len(ops))
 		for i, op := range ops {
-			there[i] = copyOp(op)
+			fresh := freshOp(op)
+			there[i] = &fresh
 			there[i].Key.Partition = 0
 		}
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)

@@ -12,10 +12,11 @@ import (
 
 // attempt is one operation of a batch on its way to a coordinator.
 type attempt struct {
-	at    int           // its place in the batch
-	op    *request.Op   // what is sent; a fresh copy for each attempt, since a late reply may still touch the last one
-	tried []ring.NodeID // coordinators asked so far, the present one included
-	lost  bool          // an earlier attempt was perhaps executed
+	at    int            // its place in the batch
+	op    *request.Op    // what is sent; a fresh copy for each attempt, since a late reply may still touch the last one
+	tried []ring.NodeID  // coordinators asked so far, the present one included
+	lost  bool           // an earlier attempt was perhaps executed
+	room  [2]ring.NodeID // where tried begins
 }
 
 // way is what one forwarded frame has in common: operations that may be run again are not waited for as long as those
@@ -27,10 +28,13 @@ type way struct {
 
 func wayOf(to ring.NodeID, op *request.Op) way { return way{to, !op.Verb.Idempotent()} }
 
+// attempts copies operations for attempts that may outlive the batch, in one piece of memory.
 func (b *batch) attempts(at []int) []*attempt {
-	out := make([]*attempt, len(at))
+	out, made, ops := make([]*attempt, len(at)), make([]attempt, len(at)), make([]request.Op, len(at))
 	for j, i := range at {
-		out[j] = &attempt{at: i, op: copyOp(b.ops[i])}
+		ops[j] = freshOp(b.ops[i])
+		out[j] = &made[j]
+		out[j].at, out[j].op, out[j].tried = i, &ops[j], made[j].room[:0]
 	}
 	return out
 }
@@ -119,7 +123,8 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 		b.answer(a.at, request.Result{Err: b.final(a, r.Err)})
 		return ring.NodeID{}, false
 	}
-	cp := copyOp(a.op)
+	next := freshOp(a.op)
+	cp := &next
 	if lost {
 		b.c.Counters.Retries.Add(1)
 		cp.Attempt++

@@ -27,6 +27,7 @@ const (
 	bytesInFlightMax = 512 << 20 // bytes of keys and values of those
 	queueMax         = 1024      // read-modify-writes waiting for one key
 	roundOpsMax      = 256       // read-modify-writes of one key served by one round
+	copiesUsual      = 2         // copies of a put that memory is set aside for: N-1
 	duesMax          = 1 << 15   // hints, cancellations and repairs waiting for the background worker
 	duesBatch        = 64        // of those handled in one store commit or one frame
 

@@ -19,9 +19,10 @@ type Minting struct {
 	now     int64         // Unix milliseconds
 	settled func(causal.Stamp) bool
 
-	results []request.Result // one for each of ops
-	tainted int              // ops[tainted:] saw or made what this round writes: they share its fate
-	cur     causal.State     // what the node held when this was decided
+	results []request.Result  // one for each of ops
+	one     [1]request.Result // where results are, of a single operation
+	tainted int               // ops[tainted:] saw or made what this round writes: they share its fate
+	cur     causal.State      // what the node held when this was decided
 }
 
 // NewMinting prepares the write of one Put, PutSeen or DeleteSeen, or of several Modify or Delete of one key. now is
@@ -52,7 +53,10 @@ func (m *Minting) Fold(delta, survivor causal.State, now int64) *Minting {
 
 // Mint implements request.Minter.
 func (m *Minting) Mint(cur causal.State, actor func() causal.Actor) (causal.State, bool) {
-	m.results = make([]request.Result, len(m.ops))
+	m.one = [1]request.Result{}
+	if m.results = m.one[:]; len(m.ops) > 1 {
+		m.results = make([]request.Result, len(m.ops))
+	}
 	m.tainted, m.cur = len(m.ops), cur
 	op := m.ops[0]
 	switch op.Verb {

@@ -53,7 +53,12 @@ const (
 // NewPut plans a write at a place for the coordinator self, which must be one of its primaries or fallbacks. ok is
 // false when fewer than w nodes (of each set) are in reach: nothing may be minted then, and Reach says how many there were.
 func NewPut(pl *Place, self ring.NodeID, w int) (p Put, ok bool) {
-	p = Put{w: pl.need(w), self: self, spare: pl.Fallbacks, legs: make([]Leg, 0, len(pl.Primaries)+1)}
+	return newPutIn(make([]Leg, 0, len(pl.Primaries)+1), pl, self, w)
+}
+
+// newPutIn is NewPut with memory for the legs, which it may outgrow.
+func newPutIn(legs []Leg, pl *Place, self ring.NodeID, w int) (p Put, ok bool) {
+	p = Put{w: pl.need(w), self: self, spare: pl.Fallbacks, legs: legs}
 	selfFor := -1 // the leg that self takes as a fallback: the first primary out of reach
 	if !pl.IsPrimary(self) {
 		for i := range pl.Primaries {

@@ -21,7 +21,8 @@ type writing struct {
 
 	mu       sync.Mutex
 	puts     []putting
-	onWay    int // copies sent and not answered
+	copies   []request.Write // where copies come from
+	onWay    int             // copies sent and not answered
 	patience *time.Timer
 	again    *time.Timer // set while copies that broke wait to be sent again
 }
@@ -30,6 +31,7 @@ type putting struct {
 	Put
 	written
 	view    *View         // that it was planned by: its copies go out under that layout
+	room    [4]Leg        // where the legs begin
 	own     request.Write // the node's own copy
 	minting *Minting
 	w       uint8 // as asked for
@@ -122,7 +124,7 @@ func (p *putting) plan(key request.Key) error {
 	}
 	need := p.view.write(pl, p.w)
 	var ok bool
-	if p.Put, ok = NewPut(pl, self, need); !ok {
+	if p.Put, ok = newPutIn(p.room[:0], pl, self, need); !ok {
 		return noQuorum("put", need, p.Reach())
 	}
 	p.own = request.Write{Key: key, Mint: p.minting, Reserve: p.minting.Frees()}
@@ -171,14 +173,29 @@ func (w *writing) storedHere(i int, commit error, frames map[destination][]copyO
 func (w *writing) add(i, leg int, frames map[destination][]copyOf) {
 	p := &w.puts[i]
 	l := p.Legs()[leg]
-	cp := &request.Write{Key: p.own.Key, Delta: p.delta, For: l.For, Reserve: p.own.Reserve}
+	cp := w.newCopy()
+	*cp = request.Write{Key: p.own.Key, Delta: p.delta, For: l.For, Reserve: p.own.Reserve}
 	if !l.For.IsZero() {
 		cp.Role = request.RoleFallback
 		w.c.Counters.Fallbacks.Add(1)
 	}
 	w.onWay++
 	to := destination{l.Node, p.view}
-	frames[to] = append(frames[to], copyOf{put: i, leg: leg, write: cp})
+	frame, ok := frames[to]
+	if !ok {
+		frame = make([]copyOf, 0, len(w.puts))
+	}
+	frames[to] = append(frame, copyOf{put: i, leg: leg, write: cp})
+}
+
+// newCopy returns room for one copy. What it returned before stays where it is.
+func (w *writing) newCopy() *request.Write {
+	n := len(w.copies)
+	if n == cap(w.copies) {
+		w.copies, n = make([]request.Write, 0, copiesUsual*len(w.puts)), 0
+	}
+	w.copies = w.copies[:n+1]
+	return &w.copies[n]
 }
 
 func (w *writing) send(frames map[destination][]copyOf) {
@@ -372,10 +389,11 @@ func (c *Coordinator) coordinate(ops []*request.Op, deadline time.Time, report f
 // writeDirect carries out writes that need no read first.
 func (c *Coordinator) writeDirect(ops []*request.Op, direct []int, deadline time.Time, report func(int, request.Result)) {
 	began := time.Now()
-	intents := make([]intent, len(direct))
+	intents, mintings := make([]intent, len(direct)), make([]Minting, len(direct))
+	now, settled := c.Now().UnixMilli(), c.Settlement.Settled
 	for j, i := range direct {
-		op := ops[i]
-		intents[j] = intent{key: op.Key, w: op.W, m: c.minting(op)}
+		mintings[j] = Minting{ops: ops[i : i+1 : i+1], now: now, settled: settled}
+		intents[j] = intent{key: ops[i].Key, w: ops[i].W, m: &mintings[j]}
 	}
 	left := len(direct)
 	c.startWrite(intents, deadline, func(j int, out *written) {

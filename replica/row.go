@@ -42,8 +42,10 @@ func splitRow(b []byte) (actor causal.Actor, state []byte, err error) {
 	return splitActor(b[1:])
 }
 
-func decodeState(b []byte) (causal.State, error) {
-	state, rest, err := causal.DecodeState(b)
+func decodeState(b []byte) (causal.State, error) { return decodeStateIn(new(causal.Slab), b) }
+
+func decodeStateIn(m *causal.Slab, b []byte) (causal.State, error) {
+	state, rest, err := m.DecodeState(b)
 	if err != nil || len(rest) > 0 {
 		return causal.State{}, fmt.Errorf("replica: decode state (%d bytes left, %v): %w", len(rest), err, request.ErrCorrupt)
 	}

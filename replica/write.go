@@ -60,6 +60,7 @@ func (s *Store) write(ctx context.Context, writes []*request.Write, minting int)
 	w := s.writer(len(writes) > 1)
 	defer w.release()
 	w.seq = first
+	w.slab.States = len(writes)
 	for _, el := range writes {
 		w.shards = append(w.shards, shardOf(el.Key))
 	}
@@ -86,6 +87,7 @@ type writer struct {
 	many    bool                // more than one element: remember what was changed
 	rows    map[uint16]*heldRow // by shard; further ones of a shard hang behind
 	made    []heldRow           // where heldRows come from
+	slab    causal.Slab         // for their states, which live on in answers
 	hints   map[string]*heldHint
 	counts  []placeCounts // to be added when the batch is applied
 	cached  []cachedWrite // to be cached when the batch is applied
@@ -148,7 +150,7 @@ func (w *writer) release() {
 	clear(w.cached)
 	w.made = w.made[:0]
 	w.batch, w.shards, w.counts, w.cached = nil, w.shards[:0], w.counts[:0], w.cached[:0]
-	w.waiting, w.settled = false, false
+	w.waiting, w.settled, w.slab = false, false, causal.Slab{}
 	if cap(w.value)+cap(w.key) <= scratchKeepMax {
 		w.s.pools.writers.Put(w)
 	}
@@ -299,7 +301,7 @@ func (w *writer) load(held *heldRow, shard uint16, k request.Key) error {
 		return err
 	}
 	held.size = len(b)
-	held.state, err = decodeState(held.encoded)
+	held.state, err = decodeStateIn(&w.slab, held.encoded)
 	return err
 }
 

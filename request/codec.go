@@ -249,6 +249,7 @@ func appendWrite(dst []byte, w *Write) []byte {
 func DecodeWrites(dst []*Write, b []byte, q int) ([]*Write, error) {
 	d := decoder{b: b}
 	writes := make([]Write, d.count(BatchMax, writeBytesMin))
+	d.slab.States = len(writes)
 	out := dst
 	for i := range writes {
 		d.write(&writes[i], q)

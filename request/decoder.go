@@ -13,8 +13,9 @@ var ErrMalformed = errors.New("request: malformed message")
 // decoder reads a message from the front of b. The first thing that is wrong empties it and marks it bad, and everything
 // read from then on is zero, so that a caller asks once, at the end.
 type decoder struct {
-	b   []byte
-	bad bool
+	b    []byte
+	bad  bool
+	slab causal.Slab
 }
 
 func (d *decoder) fail() {
@@ -86,7 +87,7 @@ func (d *decoder) state() causal.State {
 	if d.bad {
 		return causal.State{}
 	}
-	s, rest, err := causal.DecodeState(d.b)
+	s, rest, err := d.slab.DecodeState(d.b)
 	if err != nil {
 		d.fail()
 		return causal.State{}
