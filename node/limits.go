@@ -33,6 +33,7 @@ const (
 	chunkCost          = 4 << 10          // bytes of leave that a question costs beside its own: rows are read for it at both ends
 	repairGroup        = 8                // partitions that a node repairs in one request, within repairPatience
 	repairPatience     = time.Minute      // peer.DeadlineMax
+	repairTurn         = 45 * time.Second // after which a node says how far it came, and is asked again
 	repairNodesMax     = 4                // groups of partitions repaired at once
 )
 

@@ -166,7 +166,10 @@ func (x *puller) takeRows(ctx context.Context, leaves *merkle.Leaves) error {
 		if next == nil {
 			next = to
 		}
-		if more = next != nil; more {
+		if more = next != nil; more && !next.After(from) {
+			return fmt.Errorf("node: the rows of partition %d go on where they began: %w", x.partition, request.ErrInternal)
+		}
+		if more {
 			from = *next
 		}
 	}

@@ -126,12 +126,35 @@ func (n *Node) repairGroup(ctx context.Context, o repairOrder, r *repairing) {
 		}
 	}
 	for _, id := range nodes {
-		found, err := n.askRepair(ctx, id, o)
-		if err != nil {
-			found = n.unrepaired(id, o, err)
-		}
-		r.add(found)
+		r.add(n.repairAt(ctx, id, o))
 	}
+}
+
+// repairAt has one node repair its own, and asks again while its turns end before it does and each takes something.
+func (n *Node) repairAt(ctx context.Context, id ring.NodeID, o repairOrder) (found []protocol.RepairPartition) {
+	for more := true; more; {
+		turn, err := n.askRepair(ctx, id, o)
+		if err != nil {
+			turn = n.unrepaired(id, o, err)
+		}
+		found, more = goOn(found, turn)
+		o.scan = false
+	}
+	return found
+}
+
+// goOn adds a turn to those before it, and reports whether another is of use: something is unfinished, and something was taken.
+func goOn(before, turn []protocol.RepairPartition) (sum []protocol.RepairPartition, more bool) {
+	rows, unfinished := 0, 0
+	for i, x := range turn {
+		rows, unfinished = rows+x.Rows, unfinished+len(x.Unfinished)
+		if i < len(before) && before[i].Partition == x.Partition {
+			x.Rows, x.Bytes = x.Rows+before[i].Rows, x.Bytes+before[i].Bytes
+			x.Damaged, x.Conflicts = x.Damaged+before[i].Damaged, max(x.Conflicts, before[i].Conflicts)
+		}
+		sum = append(sum, x)
+	}
+	return sum, rows > 0 && unfinished > 0
 }
 
 func (n *Node) askRepair(ctx context.Context, id ring.NodeID, o repairOrder) (found []protocol.RepairPartition, err error) {
@@ -178,8 +201,10 @@ func (n *Node) serveRepair(ctx context.Context, payload []byte) ([]byte, error) 
 	return json.Marshal(n.repairOwn(ctx, o))
 }
 
-// repairOwn takes what this node lacks of the group's partitions from every other primary.
+// repairOwn takes what this node lacks of the group's partitions from every other primary, as far as it comes in a turn.
 func (n *Node) repairOwn(ctx context.Context, o repairOrder) (found []protocol.RepairPartition) {
+	ctx, cancel := context.WithTimeout(ctx, repairTurn)
+	defer cancel()
 	view := n.coord.View()
 	var own []ring.Partition
 	for i := range o.count {

@@ -114,7 +114,7 @@ func (s *Store) Rows(ctx context.Context, q RowsQuestion) (a RowsAnswer, err err
 		if q.To != nil && q.To.before(k) {
 			return false, nil
 		}
-		if looked++; looked > walkRowsMax || size >= min(q.BytesMax, ChunkBytesMax) || len(a.Rows) >= ChunkRowsMax {
+		if looked++; looked > walkRowsMax || size >= min(max(q.BytesMax, 1), ChunkBytesMax) || len(a.Rows) >= ChunkRowsMax {
 			a.Next = cursorAt(k)
 			return false, nil
 		}

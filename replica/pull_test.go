@@ -158,7 +158,7 @@ func TestAnAnswerIsBoundedAndResumes(t *testing.T) {
 	if rest, err := a.Rows(t.Context(), q); err != nil || len(rest.Rows) != 10 || rest.Next != nil {
 		t.Fatalf("%d rows, next %v, %v", len(rest.Rows), rest.Next, err)
 	}
-	q.BytesMax = 1
+	q.BytesMax = 0 // a question goes on by a row at least, whatever it asks
 	if one, err := a.Rows(t.Context(), q); err != nil || len(one.Rows) != 1 || one.Next == nil {
 		t.Fatalf("%d rows, next %v, %v", len(one.Rows), one.Next, err)
 	}
@@ -174,6 +174,17 @@ func TestAnAnswerIsBoundedAndResumes(t *testing.T) {
 	q.BytesMax = ChunkBytesMax
 	if _, err := a.Rows(ctx, q); err == nil {
 		t.Fatal("a question whose asker has gone was answered")
+	}
+}
+
+func TestCursorsAreInTheOrderOfRows(t *testing.T) {
+	ordered := []Cursor{{}, {0, []byte("a")}, {0, []byte("a\x00")}, {0, []byte("b")}, {1, nil}, {1, []byte("a")}}
+	for i, c := range ordered {
+		for j, o := range ordered {
+			if c.After(o) != (i > j) {
+				t.Errorf("%v after %v: %v", c, o, c.After(o))
+			}
+		}
 	}
 }
 

@@ -21,6 +21,11 @@ func (c Cursor) before(k request.Key) bool {
 	return k.Space > c.Space || k.Space == c.Space && bytes.Compare(k.Name, c.Name) >= 0
 }
 
+// After reports whether c stands behind o.
+func (c Cursor) After(o Cursor) bool {
+	return !c.before(request.Key{Space: o.Space, Name: o.Name})
+}
+
 // cursorAt returns the cursor of a key, whose name it copies.
 func cursorAt(k request.Key) *Cursor { return &Cursor{k.Space, bytes.Clone(k.Name)} }
 
