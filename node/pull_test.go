@@ -292,3 +292,25 @@ func TestRepairSaysWhomItMissed(t *testing.T) {
 		}
 	})
 }
+
+// Who takes a partition over must know what was deleted, or a late copy of it would look like news.
+func TestATransferBringsTombstones(t *testing.T) {
+	withoutAntiEntropy(t, 2, func(t *testing.T, c *nodetest.Cluster) {
+		from, to := c.Machines[0].Node, c.Machines[1].Node
+		row := rowNumber(0, 16, "v")
+		gone := &request.Write{Key: row.Key, Delta: causal.State{Seen: row.Delta.Seen}}
+		if err := from.Store().Write(t.Context(), []*request.Write{row, gone}); err != nil {
+			t.Fatal(err)
+		}
+		repair(t, c.Machines[1])
+		if got, err := to.Held(string(row.Key.Name)); err != nil || !got.IsZero() {
+			t.Errorf("a repair brings what is gone here and was never there: %v, %v", got, err)
+		}
+		if rows, err := to.Transfer(t.Context(), row.Key.Partition, from.ID()); err != nil || rows != 1 {
+			t.Errorf("%d rows, %v", rows, err)
+		}
+		if got, err := to.Held(string(row.Key.Name)); err != nil || !got.Tombstone() {
+			t.Errorf("after a transfer: %v, %v", got, err)
+		}
+	})
+}
