@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/holdfastdb/holdfast/replica/merkle"
 	"github.com/holdfastdb/holdfast/ring"
 )
 
@@ -60,43 +61,76 @@ func (n *Node) neighbours() (all []neighbour) {
 	return all
 }
 
-// compare asks for the roots of a visit's partitions in one frame, and pulls those that differ. It returns the partitions that could not
-// be compared. A node that does not know the question, of an older version, shares nothing.
+// compare takes what this node lacks of a visit's partitions, and returns those that could not be compared. All roots travel in
+// one frame. What differs is looked at a second time a moment later: what differs only once was a write on its way.
 func (n *Node) compare(ctx context.Context, v visit) (failed []ring.Partition) {
-	x := &puller{n: n, from: v.node, why: forAntiEntropy}
-	ps := make([]uint16, len(v.partitions))
-	for i, p := range v.partitions {
-		ps[i] = uint16(p)
+	differ, failed := n.differing(ctx, v)
+	if len(differ) == 0 {
+		return failed
 	}
-	roots, err := x.roots(ctx, ps)
-	if err != nil {
-		return v.partitions
+	select {
+	case <-ctx.Done():
+		return nil
+	case <-time.After(settleWait):
 	}
-	for i, p := range v.partitions {
-		ours := n.store.Root(p)
-		switch {
-		case ours.Depth == 0 || roots[i].Depth == 0:
-			failed = append(failed, p)
-		case ours.Sum != roots[i].Sum:
-			if err := n.pullDiffering(ctx, p, v.node); err != nil {
-				failed = append(failed, p)
-			}
+	for _, d := range differ {
+		if err := d.settle(ctx); err != nil {
+			failed = append(failed, d.x.partition)
 		}
 	}
 	return failed
 }
 
-// pullDiffering pulls one partition and says what was found.
-func (n *Node) pullDiffering(ctx context.Context, p ring.Partition, from ring.NodeID) error {
-	got, err := n.pull(ctx, p, from, forAntiEntropy)
+// difference is a partition in which two nodes differ.
+type difference struct {
+	x      *puller
+	leaves *merkle.Leaves
+}
+
+// differing compares the trees of a visit's partitions. A node that does not know the question, of an older version,
+// fails for all.
+func (n *Node) differing(ctx context.Context, v visit) (differ []difference, failed []ring.Partition) {
+	ps := make([]uint16, len(v.partitions))
+	for i, p := range v.partitions {
+		ps[i] = uint16(p)
+	}
+	roots, err := (&puller{n: n, from: v.node}).roots(ctx, ps)
+	if err != nil {
+		return nil, v.partitions
+	}
+	for i, p := range v.partitions {
+		ours := n.store.Root(p)
+		if ours.Depth != 0 && ours.Sum == roots[i].Sum && roots[i].Depth != 0 {
+			continue
+		}
+		x := &puller{n: n, partition: p, from: v.node}
+		leaves, err := x.differing(ctx)
+		switch {
+		case err != nil:
+			failed = append(failed, p)
+		case leaves.Len() > 0:
+			differ = append(differ, difference{x, leaves})
+		}
+	}
+	return differ, failed
+}
+
+// settle takes the rows of what still differs, and says what was found.
+func (d difference) settle(ctx context.Context) error {
+	x, log := d.x, d.x.n.cfg.Logger
+	still, err := x.differing(ctx)
+	if err == nil {
+		d.leaves.Intersect(still)
+		err = x.take(ctx, d.leaves)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err != nil && n.pulls.log.ok(time.Now()) {
-		n.cfg.Logger.Warn("anti-entropy failed, and is tried again", "node", from, "partition", p, "error", err)
+	if err != nil && x.n.pulls.log.ok(time.Now()) {
+		log.Warn("anti-entropy failed, and is tried again", "node", x.from, "partition", x.partition, "error", err)
 	}
-	if got.Changed > 0 {
-		n.cfg.Logger.Info("anti-entropy took rows that were missing here", "node", from, "partition", p, "rows", got.Changed, "bytes", got.Bytes)
+	if x.got.Changed > 0 {
+		log.Info("anti-entropy took rows that were missing here", "node", x.from, "partition", x.partition, "rows", x.got.Changed, "bytes", x.got.Bytes)
 	}
 	return err
 }

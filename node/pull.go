@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"time"
 
 	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/replica/merkle"
@@ -30,10 +29,8 @@ var errNotComplete = fmt.Errorf("node: a hash tree is not complete yet: %w", req
 type reason uint8
 
 const (
-	// forAntiEntropy compares trees twice, a moment apart: what differs only once was a write on its way.
-	forAntiEntropy reason = iota
-	// forRepair compares trees once, since somebody waits.
-	forRepair
+	// forRepair compares trees, and takes the rows of the leaves that differ. Anti-entropy is that, of what differs twice.
+	forRepair reason = iota
 	// forTransfer takes everything that this node lacks, tombstones too: who becomes an owner must know what was deleted. Trees, to which a
 	// tombstone is absence, cannot tell; so each row that is held costs 16 bytes.
 	forTransfer
@@ -70,15 +67,12 @@ func (n *Node) pull(ctx context.Context, p ring.Partition, from ring.NodeID, why
 		defer n.pulls.transfers.Add(-1)
 	}
 	x := &puller{n: n, partition: p, from: from, why: why}
-	leaves, err := x.leaves(ctx)
-	if err == nil && leaves.Len() > 0 {
-		err = x.takeRows(ctx, leaves)
+	leaves := merkle.AllLeaves()
+	if why == forRepair {
+		leaves, err = x.differing(ctx)
 	}
-	if err == nil && x.got.Changed > 0 {
-		err = n.store.Durable(ctx)
-	}
-	if err == nil && x.got.Refused > 0 {
-		err = fmt.Errorf("node: %d rows of partition %d could not be stored: %w", x.got.Refused, p, x.refused)
+	if err == nil {
+		err = x.take(ctx, leaves)
 	}
 	return x.got, err
 }
@@ -93,25 +87,19 @@ type puller struct {
 	refused   error // the last reason why a row could not be stored
 }
 
-// leaves returns where rows are to be looked for.
-func (x *puller) leaves(ctx context.Context) (*merkle.Leaves, error) {
-	if x.why == forTransfer {
-		return merkle.AllLeaves(), nil
+// take takes the rows of the leaves, durably. Rows that could not be stored are an error once the others are.
+func (x *puller) take(ctx context.Context, leaves *merkle.Leaves) error {
+	if leaves.Len() == 0 {
+		return nil
 	}
-	first, err := x.differing(ctx)
-	if err != nil || first.Len() == 0 || x.why == forRepair {
-		return first, err
+	err := x.takeRows(ctx, leaves)
+	if err == nil && x.got.Changed > 0 {
+		err = x.n.store.Durable(ctx)
 	}
-	select {
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-time.After(settleWait):
+	if err == nil && x.got.Refused > 0 {
+		err = fmt.Errorf("node: %d rows of partition %d could not be stored: %w", x.got.Refused, x.partition, x.refused)
 	}
-	second, err := x.differing(ctx)
-	if err == nil {
-		first.Intersect(second)
-	}
-	return first, err
+	return err
 }
 
 // differing compares the trees from the roots down.
@@ -150,7 +138,7 @@ func (x *puller) roots(ctx context.Context, ps []uint16) ([]merkle.Root, error) 
 	return merkle.DecodeRoots(b, len(ps))
 }
 
-// takeRows takes the rows of the leaves that differ, a chunk at a time.
+// takeRows takes the rows of the leaves, a chunk at a time.
 func (x *puller) takeRows(ctx context.Context, leaves *merkle.Leaves) error {
 	for from, more := (replica.Cursor{}), true; more; {
 		have, to, err := x.n.store.Sketch(ctx, x.partition, leaves, from)
