@@ -102,6 +102,28 @@ func randomWrite(t *testing.T, rng *rand.Rand, s, peer *Store, deltas *[]*reques
 	return el
 }
 
+// survivor returns the model that the store holds after a power cut: one of those since the last Durable, the oldest first.
+func survivor(t *testing.T, s *Store, since []*model) *model {
+	t.Helper()
+	for _, m := range since {
+		if m.matches(t, s) {
+			return m.clone()
+		}
+	}
+	return since[0].clone() // check says what differs
+}
+
+func (m *model) matches(t *testing.T, s *Store) bool {
+	t.Helper()
+	for i := range modelKeys {
+		name := fmt.Sprint("k", i)
+		if !read(t, s, name).Equal(causal.Sync(m.rows[name], m.hints[name])) {
+			return false
+		}
+	}
+	return true
+}
+
 // TestModel compares random batches with the model, over clean restarts, resumed boots and power cuts.
 func TestModel(t *testing.T) {
 	for seed := range uint64(8) {
@@ -115,27 +137,29 @@ func runModel(t *testing.T, seed uint64) {
 	cfg := memConfig(fs)
 	s, peer := openStore(t, cfg), openMem(t)
 	m := newModel(&dotLog{values: make(map[causal.Dot]string)})
-	safe := m.clone() // what was there at the last Durable
+	safe := []*model{m.clone()} // what was there at the last Durable, and after each batch since
 	var deltas []*request.Write
 	for range 150 {
 		switch rng.IntN(30) {
 		case 0:
 			s = reopen(t, s)
-			safe = m.clone()
+			safe = []*model{m.clone()}
 		case 1:
 			if s = reopen(t, s); s.ResumeBoot() != nil {
 				t.Fatal("a clean boot was not resumed")
 			}
-			safe = m.clone()
-		case 2: // the unsynced rest is gone
+			safe = []*model{m.clone()}
+		case 2: // the unsynced rest is gone: all since the last Durable, but for what the store has synced on its own by the clock
 			fs = fs.CrashClone(vfs.CrashCloneCfg{})
 			cfg.FS = fs
-			s, m = openStore(t, cfg), safe.clone()
+			s = openStore(t, cfg)
+			m = survivor(t, s, safe)
+			safe = []*model{m.clone()}
 		case 3:
 			if err := s.Durable(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			safe = m.clone()
+			safe = []*model{m.clone()}
 		default:
 			els := make([]*request.Write, 1+rng.IntN(4))
 			for i := range els {
@@ -145,7 +169,7 @@ func runModel(t *testing.T, seed uint64) {
 			for _, el := range els {
 				m.apply(t, el)
 			}
-			deltas = append(deltas, els...)
+			deltas, safe = append(deltas, els...), append(safe, m.clone())
 			write(t, peer, &request.Write{Key: els[0].Key, Delta: els[0].Delta})
 		}
 		m.check(t, s)
