@@ -27,6 +27,8 @@ const (
 	partitions = 16
 	copies     = 3 // N
 	quorum     = 2 // R and W
+
+	comparedEvery = 5 * time.Second // each partition by anti-entropy, where that runs
 )
 
 // What the end of a run waits for.

@@ -153,6 +153,8 @@ const probeKey = "probe"
 func configure(s *Script) func(int, *node.Config) {
 	return func(_ int, cfg *node.Config) {
 		cfg.Sync, cfg.Partitions = s.Sync, partitions
-		cfg.AntiEntropy = -1 // hints and read repair are to do without it
+		if cfg.AntiEntropy = -1; s.Seed%3 == 0 { // in the others hints and read repair are to do without it
+			cfg.AntiEntropy = comparedEvery
+		}
 	}
 }
