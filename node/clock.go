@@ -29,29 +29,39 @@ func (w *wall) Now() time.Time {
 	return w.machine().Add(time.Duration(w.correction.Load()))
 }
 
-// heedAgreement notes that another clock agrees with Now, or that there is no other.
+// heedAgreement notes that most clocks agree with Now, given the offsets of the others, or that there is no other. The
+// median alone does not say so: of three clocks that all differ, one is in the middle.
 func (w *wall) heedAgreement(offsets []time.Duration, alone bool) {
-	correction := time.Duration(w.correction.Load())
-	agrees := func(theirs time.Duration) bool { return (theirs - correction).Abs() <= clockDriftMax }
-	if alone || slices.ContainsFunc(offsets, agrees) {
-		w.agreed.Store(&agreement{w.machine().Round(0), time.Now()})
+	if alone || len(offsets) > 0 && most(offsets, time.Duration(w.correction.Load())) {
+		w.agreed.Store(&agreement{w.Now().Round(0), time.Now()})
 	}
+}
+
+// most reports whether more than half of all clocks, our own included, are within the drift bound of the correction.
+func most(offsets []time.Duration, correction time.Duration) bool {
+	agree := 0
+	for _, clock := range append([]time.Duration{0}, offsets...) {
+		if (clock - correction).Abs() <= clockDriftMax {
+			agree++
+		}
+	}
+	return 2*agree > 1+len(offsets)
 }
 
 // An agreement is a moment at which other clocks said that Now is right.
 type agreement struct {
-	machine time.Time // by the machine's wall clock, without a monotonic reading
-	steady  time.Time // with a monotonic reading
+	wall   time.Time // what Now was, without a monotonic reading
+	steady time.Time // with a monotonic reading
 }
 
-// sure reports whether Now may decide what cannot be undone: others have agreed with it since the start, and the machine's
-// clock has not been set since.
+// sure reports whether Now may decide what cannot be undone: most clocks have agreed with it since the start, and it has
+// neither been set nor corrected since.
 func (w *wall) sure() bool {
 	a := w.agreed.Load()
 	if a == nil {
 		return false
 	}
-	jump := w.machine().Sub(a.machine) - time.Since(a.steady)
+	jump := w.Now().Round(0).Sub(a.wall) - time.Since(a.steady)
 	return jump.Abs() <= clockDriftMax
 }
 

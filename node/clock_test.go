@@ -25,3 +25,34 @@ func TestCorrectionOutlivesThoseWhoToldIt(t *testing.T) {
 		}
 	}
 }
+
+// What a wrong clock removes is gone from every replica, so that the middle one of three that all differ does not decide.
+func TestOnlyMostClocksMakeSure(t *testing.T) {
+	machine := time.Unix(1_700_000_000, 0)
+	w := &wall{machine: func() time.Time { return machine }}
+	n := &Node{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, wall: w}
+	for _, step := range []struct {
+		what    string
+		jump    time.Duration // of this machine's clock
+		offsets []time.Duration
+		want    bool
+	}{
+		{"nobody was heard", 0, nil, false},
+		{"the one that was heard differs", 0, []time.Duration{time.Hour}, false},
+		{"all three differ", 0, []time.Duration{time.Hour, 2 * time.Hour}, false},
+		{"two of three agree against this one", 0, []time.Duration{time.Hour, time.Hour}, true},
+		{"one of the two is heard", 0, []time.Duration{time.Hour}, true},
+		{"the other two differ now: this clock is in the middle", 0, []time.Duration{time.Hour, -time.Hour}, false},
+		{"they agree again", 0, []time.Duration{time.Hour, time.Hour}, true},
+		{"this clock was set right, which the others do not know yet", time.Hour, nil, false},
+		{"they know", 0, []time.Duration{0, 0}, true},
+		{"two of five are a minority", 0, []time.Duration{0, time.Hour, 2 * time.Hour, 3 * time.Hour}, false},
+	} {
+		machine = machine.Add(step.jump)
+		n.heedClocks(step.offsets)
+		w.heedAgreement(step.offsets, false)
+		if got := w.sure(); got != step.want {
+			t.Errorf("%s: sure %v, want %v", step.what, got, step.want)
+		}
+	}
+}
