@@ -88,6 +88,11 @@ func (s *Store) openDir() error {
 	if err := writeFormat(fs, s.cfg.Dir); err != nil {
 		return errors.Join(fmt.Errorf("replica: write the format mark: %w", err), s.lock.Close())
 	}
+	// At every start: whoever made the directory, this program when it was killed or an operator who copied a backup, may
+	// not have, and a power cut would take all that is acknowledged from now on.
+	if err := syncDirs(fs, s.cfg.Dir); err != nil {
+		return errors.Join(fmt.Errorf("replica: make %s durable: %w", s.cfg.Dir, err), s.lock.Close())
+	}
 	return nil
 }
 
@@ -137,7 +142,7 @@ func readFormat(fs vfs.FS, dir string) ([]byte, error) {
 	return b, firstError(err, f.Close())
 }
 
-// writeFormat leaves the mark durably, whole or not at all.
+// writeFormat leaves the mark whole or not at all. It is durable after syncDirs.
 func writeFormat(fs vfs.FS, dir string) error {
 	want := fmt.Appendf(nil, formatText, format)
 	if have, err := readFormat(fs, dir); err != nil || bytes.Equal(have, want) {
@@ -152,10 +157,7 @@ func writeFormat(fs vfs.FS, dir string) error {
 	if err := firstError(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
-	if err := fs.Rename(tmp, fs.PathJoin(dir, formatFile)); err != nil {
-		return err
-	}
-	return syncDirs(fs, dir)
+	return fs.Rename(tmp, fs.PathJoin(dir, formatFile))
 }
 
 // syncDirs makes the entries of the directory, and its own in its parent, durable.

@@ -57,6 +57,27 @@ func TestContextThatEndsOverTheFsyncDoesNotEndTheWrite(t *testing.T) {
 	}
 }
 
+// Whoever copied a backup into place may have synced its files and not the directory that they are in.
+func TestDirectoryThatWasCopiedSurvivesAPowerCut(t *testing.T) {
+	fs, to := vfs.NewMem(), vfs.NewCrashableMem()
+	first := openStore(t, memConfig(fs))
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := vfs.Clone(fs, to, "node", "node", vfs.CloneSync); err != nil {
+		t.Fatal(err)
+	}
+	cfg := memConfig(to)
+	cfg.Sync = SyncAlways
+	s := openStore(t, cfg)
+	write(t, s, setter(s, "k", "v"))
+	after := openStore(t, memConfig(to.CrashClone(vfs.CrashCloneCfg{})))
+	if after.Node() != first.Node() {
+		t.Fatal("the directory is gone, and with it all that was acknowledged")
+	}
+	wantValues(t, read(t, after, "k"), "v")
+}
+
 // A power cut at any point leaves a directory that opens; at SyncAlways with everything that was acknowledged; and no
 // dot is minted twice by what was there before and after.
 func TestPowerCutAtRandomPoints(t *testing.T) {
