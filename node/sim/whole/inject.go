@@ -71,7 +71,8 @@ func (w *world) ends(f Fault, m *machine) (begin, end func()) {
 	case Delete:
 		return func() { m.replace(replicatest.NewDisk()) }, m.start
 	case Restore:
-		return func() { m.backUp(f.Amount == 0) }, func() { m.replace(m.copy); m.start() }
+		var old *replicatest.Disk // this fault's own: several may overlap
+		return func() { old = m.backUp(f.Amount == 0) }, func() { m.replace(old); m.start() }
 	}
 	panic("whole: unknown fault " + f.Kind)
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/node"
 	"github.com/holdfastdb/holdfast/node/nodetest"
+	"github.com/holdfastdb/holdfast/node/sim/check"
 	"github.com/holdfastdb/holdfast/replica/replicatest"
 )
 
@@ -21,7 +22,6 @@ type machine struct {
 	turns atomic.Int64              // odd while a node runs
 	runs  atomic.Pointer[node.Node] // the node that runs, while it is not about to end
 	kept  map[string]causal.State   // what its disk holds for sure while it is down; nil: nothing
-	copy  *replicatest.Disk         // of the running directory, made for a restore
 }
 
 // life names the node that runs here; false while none does, or it is about to end.
@@ -66,13 +66,14 @@ func (m *machine) holds() map[string]causal.State {
 }
 
 // mayHold reports whether the machine holds a write, as far as is known: of one that is down, or about to be, it is not.
+// What was given a new expiry elsewhere meanwhile may stand beside the write that had seen it.
 func (m *machine) mayHold(key string, delta causal.State) bool {
 	n := m.runs.Load()
 	if n == nil {
 		return true
 	}
 	state, _, err := n.Copy([]byte(key))
-	return err != nil || state.Covers(delta)
+	return err != nil || check.Holds(state, delta)
 }
 
 // kill ends the node as kill -9 does.
@@ -122,15 +123,14 @@ func (m *machine) replace(disk *replicatest.Disk) {
 	m.w.lose(m)
 }
 
-// backUp copies the directory, of the running node or between a shutdown in good order and a start.
-func (m *machine) backUp(running bool) {
+// backUp returns a copy of the directory, of the running node or between a shutdown in good order and a start.
+func (m *machine) backUp(running bool) *replicatest.Disk {
 	if running || m.down() {
-		m.copy = m.Disk.Kill()
-		return
+		return m.Disk.Kill()
 	}
 	m.stop()
-	m.copy = m.Disk.Copy(m.Config.Dir)
-	m.start()
+	defer m.start()
+	return m.Disk.Copy(m.Config.Dir)
 }
 
 // fail lets the disk fail and the node take itself out of service, upon which its process ends.

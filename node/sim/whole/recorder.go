@@ -152,7 +152,7 @@ func (r *recorder) lose(others []map[string]causal.State) {
 	defer r.mu.Unlock()
 	for _, m := range r.mu.mints {
 		m.Dented = true
-		kept := slices.ContainsFunc(others, func(held map[string]causal.State) bool { return held[m.Key].Covers(m.Delta) })
+		kept := slices.ContainsFunc(others, func(held map[string]causal.State) bool { return check.Holds(held[m.Key], m.Delta) })
 		m.Lost = m.Lost || !kept
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -49,7 +50,11 @@ func TestScript(t *testing.T) {
 	if *script == "" {
 		t.Skip("no -whole.script")
 	}
-	f, err := os.Open(*script)
+	failed(t, Play(t, parseFile(t, *script)))
+}
+
+func parseFile(t *testing.T, path string) *Script {
+	f, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,7 +63,18 @@ func TestScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failed(t, Play(t, s))
+	return s
+}
+
+// TestScriptsOfFormerFailures replays what once broke an invariant every time that it was played.
+func TestScriptsOfFormerFailures(t *testing.T) {
+	paths, err := filepath.Glob("testdata/*.script")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".script"), func(t *testing.T) { failed(t, Play(t, parseFile(t, path))) })
+	}
 }
 
 // failed reports what a run violated, shortens its script and keeps everything.
