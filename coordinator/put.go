@@ -267,7 +267,7 @@ func (p *Put) replace(leg int) (next int, owed ring.NodeID) {
 
 // Enough reports whether W nodes hold the write, of each set.
 func (p *Put) Enough() bool {
-	return covers(p.held, p.w) || p.acks >= p.w[0]-1 && fault.On(fault.AckTooSoon)
+	return covers(p.held, p.w) || p.acks >= p.w[0]-1 && fault.On(fault.AckTooSoon) || p.acks >= p.w[0] && fault.On(fault.CountTogether)
 }
 
 // Hopeless reports whether W can no longer be reached: every copy was answered, and too few of them well.

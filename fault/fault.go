@@ -35,13 +35,17 @@ const (
 	DigestSeenOnly            // a digest covers the context alone, not the siblings
 	RunStaleFrame             // a frame is executed however old it is
 	SweepEarly                // expired siblings are removed without waiting out the clocks' drift
+	CountTogether             // while an owner is exchanged, one W over both sets of nodes will do
+	ReadUnheld                // an incoming owner is read before it holds everything
+	DeleteUnconfirmed         // a former owner deletes before the owners confirmed that they hold what it holds
 	points                    // how many there are
 )
 
 var names = [...]string{"None", "ForgetSequence", "ReuseActor", "ResumeUnconfirmed", "DropHintBeforeAck", "DropChangedHint",
 	"ExpireHint", "CancelUncovered", "ConfirmBeforeSync", "IgnoreContext", "WideContext", "PlainVersionVector", "ForgetStamps",
 	"SettleUnderWay", "StampOnRetry", "RetryOverwrites", "RetryModify", "ModifyFromFallbacks", "MintWithoutQuorum",
-	"AckTooSoon", "ReadTooFew", "SkipRepair", "ForgetOwed", "DigestSeenOnly", "RunStaleFrame", "SweepEarly"}
+	"AckTooSoon", "ReadTooFew", "SkipRepair", "ForgetOwed", "DigestSeenOnly", "RunStaleFrame", "SweepEarly",
+	"CountTogether", "ReadUnheld", "DeleteUnconfirmed"}
 
 // String returns the fault's name.
 func (p Point) String() string { return names[p] }

@@ -308,21 +308,19 @@ func (st *step) left(id NodeID) bool {
 	return true
 }
 
-// Remaining returns how many copies have still to be taken over by each node before the ring is as planned, those under way
+// Remaining returns how many copies have still to be taken over by somebody before the ring is as planned, those under way
 // included. It costs a Plan.
-func (s State) Remaining() map[NodeID]int {
+func (s State) Remaining() (copies int) {
 	if s.IsZero() {
-		return nil
+		return 0
 	}
-	target, err := newStep(s).plan()
+	st := newStep(s)
+	target, err := st.plan()
 	if err != nil {
-		return nil
+		return 0
 	}
-	copies := map[NodeID]int{}
 	for p, want := range target.Owners {
-		for _, id := range without(want, s.Layout.Owners[p]) {
-			copies[id]++
-		}
+		copies += lacking(want, s.Layout.Owners[p])
 	}
 	return copies
 }

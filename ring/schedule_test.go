@@ -141,8 +141,7 @@ func (th *theatre) step(a *actor) {
 func (th *theatre) command(a *actor) {
 	// Operators at several nodes may between them retire everybody: no rule can refuse that, so one founder is spared.
 	victim := th.nodes[1+th.rng.IntN(len(th.nodes)-1)].id
-	var doc State
-	var err error
+	doc, err := a.doc, error(nil)
 	m := newcomer(th.rng, len(th.nodes), 3)
 	switch k := th.rng.IntN(5); {
 	case len(th.nodes) > 8 && k < 3:

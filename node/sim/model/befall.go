@@ -33,6 +33,8 @@ func (w *world) play(s Step) {
 		w.add(w.now+lasts, func() { n.full = false })
 	case "ioerror":
 		n.broken = true
+	case "join", "leave", "remove", "replace":
+		w.command(s)
 	case "kill", "power", "clean", "wipe", "restore":
 		w.stop(n, s.Verb)
 		w.add(w.now+lasts, func() {

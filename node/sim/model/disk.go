@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/node/sim/check"
+	"github.com/holdfastdb/holdfast/ring"
 )
 
 // row, hint and the rest are package replica's, as values.
@@ -45,7 +46,8 @@ type disk struct {
 	stood  causal.Time
 	actors uint64      // end of the lease of the actor sequence
 	clock  causal.Time // end of the clock's lease
-	told   []byte      // what the settlement saved
+	doc    ring.State
+	told   []byte // what the settlement saved
 }
 
 func newDisk() *disk {

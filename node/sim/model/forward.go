@@ -57,9 +57,8 @@ func (n *node) do(t *task, r int, answer func(request.Result)) {
 // here is batch.coordinateHere: what this node has no room for goes to the next.
 func (a *attempt) here(t *task) {
 	a.tried = append(a.tried, a.n.view.Self)
-	first := len(a.tried) == 1 && a.task.Attempt == 0
 	a.n.coordinate(t, a.deadline, func(r request.Result) {
-		if first && full(r.Err) {
+		if full(r.Err) || stale(r.Err) || errors.Is(r.Err, request.ErrNotOwner) {
 			a.returned(t, r)
 			return
 		}
@@ -97,8 +96,9 @@ func (a *attempt) forward(to ring.NodeID) {
 	peer, notice, deadline := n.w.nodes[n.w.index(to)], n.settlement.Notice(), a.patience()
 	n.w.count.forwards++
 	var result request.Result
+	version := n.view.Version
 	n.callOnce(peer, deadline, func(answer func(error)) {
-		peer.serveCoordinate(t, notice, deadline, func(r request.Result) {
+		peer.serveCoordinate(t, version, notice, deadline, func(r request.Result) {
 			result = r
 			answer(nil)
 		})
@@ -140,6 +140,10 @@ func (a *attempt) returned(sent *task, r request.Result) {
 	}
 	a.lost = a.lost || lost
 	to, ok := a.next()
+	if stale(r.Err) {
+		a.n.behind()
+		ok = false
+	}
 	over := !ok && (lost || broke(r.Err)) && a.deadline-a.n.now() > 2*againAfter
 	again := sent.again()
 	if !ok && !over || a.answered || a.lost && !a.task.Verb.Idempotent() && !fault.On(fault.RetryModify) || lost && !a.retry(again) {
@@ -153,7 +157,7 @@ func (a *attempt) returned(sent *task, r request.Result) {
 	a.task = again
 	switch {
 	case over:
-		a.n.after(againAfter, func() { a.startOver(r.Err) })
+		a.n.after(pause(stale(r.Err)), func() { a.startOver(r.Err) })
 	case to == a.n.view.Self:
 		a.here(again)
 	default:
@@ -198,9 +202,9 @@ func (a *attempt) final(err error) error {
 }
 
 // serveCoordinate is Coordinator.ServeCoordinate for one operation.
-func (n *node) serveCoordinate(t *task, notice request.Notice, deadline check.Moment, answer func(request.Result)) {
+func (n *node) serveCoordinate(t *task, layout uint64, notice request.Notice, deadline check.Moment, answer func(request.Result)) {
 	n.settlement.Hear(notice)
-	if err := n.serves(t.key, roleCoordinator); err != nil {
+	if err := n.serves(t.key, roleCoordinator, false, layout); err != nil {
 		answer(request.Result{Err: err})
 		return
 	}
@@ -263,19 +267,22 @@ func (n *node) round(key string, all []waiting) {
 		return
 	}
 	modify := turn[0].Verb == request.Modify
+	leave := n.enter()
 	n.startRead(key, 0, modify, false, deadline, func(s causal.State, err error) {
 		if err != nil {
 			for _, w := range turn {
 				w.report(request.Result{Err: err})
 			}
+			leave()
 			n.nextRound(key)
 			return
 		}
 		if turn = n.inTime(turn); len(turn) == 0 {
+			leave()
 			n.nextRound(key)
 			return
 		}
-		n.writeRound(key, turn, s, deadline)
+		n.writeRound(key, turn, s, deadline, leave)
 	})
 }
 
@@ -291,7 +298,7 @@ func (n *node) inTime(all []waiting) (turn []waiting) {
 	return turn
 }
 
-func (n *node) writeRound(key string, turn []waiting, read causal.State, deadline check.Moment) {
+func (n *node) writeRound(key string, turn []waiting, read causal.State, deadline check.Moment, leave func()) {
 	ops, tasks := make([]*request.Op, len(turn)), make([]*task, len(turn))
 	for i, w := range turn {
 		ops[i], tasks[i] = w.Op, w.task
@@ -302,6 +309,7 @@ func (n *node) writeRound(key string, turn []waiting, read causal.State, deadlin
 		for i, w := range turn {
 			w.report(m.Answer(i, out.delta, out.acks, out.err))
 		}
+		leave()
 		n.nextRound(key)
 	})
 }

@@ -26,6 +26,9 @@ func Generate(seed uint64, allowed []string) *Script {
 	default:
 		g.faults(allowed)
 	}
+	if len(allowed) == len(faults) {
+		g.changes(rand.New(rand.NewPCG(seed, 3)))
+	}
 	slices.SortStableFunc(g.s.Steps, func(a, b Step) int { return a.At - b.At })
 	return g.s
 }
@@ -86,6 +89,42 @@ func (g *generator) restoredCopy() {
 	stopped := g.IntN(g.spread / 2)
 	g.s.Steps = append(g.s.Steps, Step{At: stopped, Verb: pick(g.Rand, "clean", "clean", "kill"), A: n, For: 100},
 		Step{At: stopped + 1500 + g.IntN(g.spread/2), Verb: "restore", A: n, For: 100})
+}
+
+// changes lets nodes come and go in one run of three. At least as many as a partition has owners stay, and no two lose their disks.
+func (g *generator) changes(rng *rand.Rand) {
+	if rng.IntN(3) > 0 {
+		return
+	}
+	next, left := g.s.Nodes+1, g.s.Nodes-copies
+	lossy := slices.ContainsFunc(g.s.Steps, func(s Step) bool { return s.Verb == "wipe" })
+	if lossy {
+		left--
+	}
+	for range 1 + rng.IntN(3) {
+		s := Step{At: rng.IntN(g.spread), Verb: pick(rng, changes...), A: 1 + rng.IntN(g.s.Nodes)}
+		loses := s.Verb == "remove" || s.Verb == "replace"
+		if loses && lossy || s.Verb != "join" && s.Verb != "replace" && left <= 0 {
+			s.Verb, loses = "join", false
+		}
+		switch s.Verb {
+		case "join":
+			s.A, left = next, left+1
+		case "replace":
+			s.A, s.B = next, s.A
+		default:
+			left--
+		}
+		if s.A == next {
+			next++
+		}
+		lossy = lossy || loses
+		if rng.IntN(2) == 0 { // somebody misses writes while it goes on
+			g.s.Steps = append(g.s.Steps, Step{At: max(0, s.At-rng.IntN(1500)), Verb: pick(rng, "lossy", "lossy", "cut", "slow"),
+				A: 1 + rng.IntN(g.s.Nodes), B: 1 + rng.IntN(g.s.Nodes), For: 1000 + rng.IntN(3000)})
+		}
+		g.s.Steps = append(g.s.Steps, s)
+	}
 }
 
 func (g *generator) faults(allowed []string) {

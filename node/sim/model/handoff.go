@@ -77,8 +77,9 @@ func (n *node) parcel(target int) (items []item) {
 func (n *node) deliver(target int, items []item, then func(stored []bool)) {
 	to := n.w.nodes[target]
 	var stored []bool
+	version := n.view.Version
 	n.call(to, n.now()+deliverTimeout, func(answer func(error)) {
-		to.accept(items, func(said []bool) {
+		to.accept(items, version, func(said []bool) {
 			stored = said
 			answer(nil)
 		})
@@ -91,11 +92,11 @@ func (n *node) deliver(target int, items []item, then func(stored []bool)) {
 }
 
 // accept is node.server.ServeHandoff.
-func (n *node) accept(items []item, answer func([]bool)) {
+func (n *node) accept(items []item, layout uint64, answer func([]bool)) {
 	stored := make([]bool, len(items))
 	for i, it := range items {
 		el := &write{key: it.key, delta: it.state, target: -1, reserve: true}
-		if n.serves(it.key, rolePrimary) == nil {
+		if n.serves(it.key, rolePrimary, false, layout) == nil {
 			n.settlement.Observe(el.delta)
 			n.apply(el)
 			stored[i] = el.err == nil

@@ -16,6 +16,7 @@ const (
 	copyDeadline    = 2 * second
 	hedgeAfter      = 20 * milli
 	againAfter      = 50 * milli
+	newsAfter       = 5 * milli
 	attemptsMax     = 4
 )
 
@@ -39,6 +40,7 @@ const (
 	quorumSize  = 2 // R and W
 	probeEvery  = 500 * milli
 	pingEvery   = 1700 * milli
+	gossipEvery = 300 * milli
 	resumeTries = 60
 	hopelessMax = 60 * second // hints must have drained so long after healing
 )

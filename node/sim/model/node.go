@@ -31,6 +31,8 @@ type node struct {
 	clock      *causal.Clock
 	settlement *coordinator.Settlement
 	sees       []bool // which nodes it takes to be in reach
+	doc        ring.State
+	ring       changing
 	view       *coordinator.View
 	dues       []due
 	paysDues   bool
@@ -79,6 +81,7 @@ func (n *node) start() {
 	n.down, n.paused, n.broken, n.correction = false, false, false, 0
 	n.backlog, n.dues, n.paysDues, n.queues = nil, nil, false, map[string]*queue{}
 	n.closing, n.writings = false, nil
+	n.doc, n.ring = n.store.live.doc, newChanging()
 	n.paying = make([]bool, len(n.w.nodes))
 	n.startBoot()
 	n.settlement = coordinator.NewSettlement(n.boot.current.bits, n.clock)
@@ -102,6 +105,9 @@ func (n *node) start() {
 	n.after(jitter/2, func() { n.probe(); n.every(probeEvery+jitter/5, n.probe) })
 	n.after(jitter, func() { n.every(tickEvery, n.tick) })
 	n.after(jitter, func() { n.every(pingEvery, n.ping) })
+	if n.w.changes {
+		n.after(jitter/4, func() { n.every(gossipEvery, func() { n.tell(); n.drive() }) })
+	}
 }
 
 // tick is what the store's background does each second.
@@ -129,7 +135,7 @@ func (n *node) probe() {
 }
 
 // refresh is node.refresh.
-func (n *node) refresh() { n.view = n.w.views.of(n.id, n.sees) }
+func (n *node) refresh() { n.view = n.w.views.of(n.id, n.sees, n.doc) }
 
 // ping tells the others what is settled.
 func (n *node) ping() {
@@ -166,12 +172,21 @@ func (n *node) correct() {
 func abs(m check.Moment) check.Moment { return max(m, -m) }
 
 // serves is Coordinator.serves.
-func (n *node) serves(key string, r role) error {
+func (n *node) serves(key string, r role, reads bool, layout uint64) error {
 	pl := n.view.Place(n.w.partition(key))
 	self := n.w.ids[n.id]
 	primary := pl.IsPrimary(self)
 	stands := slices.Contains(pl.Fallbacks, self)
-	if r == rolePrimary && primary || r == roleFallback && !primary && stands || r == roleCoordinator && (primary || stands) {
+	if layout < pl.Since {
+		return request.ErrStaleLayout
+	}
+	if layout > n.view.Version {
+		n.behind()
+		if !reads && r != roleCoordinator {
+			return nil
+		}
+	}
+	if r == rolePrimary && primary && (!reads || pl.Reads(self)) || r == roleFallback && !primary && stands || r == roleCoordinator && (primary || stands) {
 		return nil
 	}
 	return request.ErrNotOwner
@@ -192,7 +207,11 @@ type views struct {
 	known map[uint32]*coordinator.View
 }
 
-func (v *views) of(self int, sees []bool) *coordinator.View {
+func (v *views) of(self int, sees []bool, doc ring.State) *coordinator.View {
+	up := func(id ring.NodeID) bool { return sees[slices.Index(v.ids, id)] }
+	if doc.Layout.Version > 1 || len(doc.Reports) > 0 || len(doc.Members) != len(v.state.Members) {
+		return coordinator.NewView(v.ids[self], doc, up)
+	}
 	key := uint32(self) << 16
 	for i, up := range sees {
 		if up {
@@ -202,19 +221,22 @@ func (v *views) of(self int, sees []bool) *coordinator.View {
 	if known, ok := v.known[key]; ok {
 		return known
 	}
-	made := coordinator.NewView(v.ids[self], v.state, func(id ring.NodeID) bool { return sees[slices.Index(v.ids, id)] })
+	made := coordinator.NewView(v.ids[self], v.state, up)
 	v.known[key] = made
 	return made
 }
 
-// newViews founds a cluster of n members.
-func newViews(n int) *views {
+// newViews founds a cluster of n members, and names those that may join later.
+func newViews(n, all int) *views {
 	v := &views{known: map[uint32]*coordinator.View{}}
 	var members []ring.Member
 	for i := range n {
 		id := ring.NodeID{byte(i + 1)}
 		v.ids = append(v.ids, id)
 		members = append(members, ring.Member{ID: id, Status: ring.Active, Weight: 1})
+	}
+	for i := n; i < all; i++ {
+		v.ids = append(v.ids, ring.NodeID{byte(i + 1)})
 	}
 	layout, err := ring.Plan(nil, members, partitions, copies)
 	if err != nil {

@@ -24,8 +24,11 @@ type reading struct {
 
 	digest  uint64
 	own     bool
+	need    int
 	decided bool
 	asked   int
+	planned int   // how often it was; answers to an earlier plan do not count
+	stale   bool  // a node knew a newer layout
 	broken  []int // questions that failed on their way
 	again   bool  // they wait to be asked again
 }
@@ -37,6 +40,7 @@ func (n *node) startRead(key string, r int, primariesOnly, repair bool, deadline
 	if r > 0 {
 		need = min(r, len(pl.Readers()))
 	}
+	rd.need = need
 	var ok bool
 	if rd.get, ok = coordinator.NewGet(pl, n.view.Self, n.near(pl), need, primariesOnly && !modifySloppily()); !ok {
 		rd.decide(&request.QuorumError{Op: "get", Need: need, Have: rd.get.Reach(), Cause: request.ErrNoQuorum})
@@ -92,20 +96,50 @@ func (r *reading) step() {
 // mayAskAgain is reading.mayAskAgain.
 func (r *reading) mayAskAgain() bool {
 	inReach := func(ask int) bool { return r.n.inReach(r.get.Asks()[ask].Node) }
-	if r.deadline-r.n.now() < 2*againAfter || !slices.ContainsFunc(r.broken, inReach) {
+	if r.deadline-r.n.now() < 2*againAfter || !r.n.outdated(r.view, r.key) && !slices.ContainsFunc(r.broken, inReach) {
 		return false
 	}
 	if !r.again {
 		r.again = true
-		r.n.after(againAfter, r.askBroken)
+		r.n.after(pause(r.stale), r.askBroken)
 	}
 	return true
+}
+
+// replan is reading.replan.
+func (r *reading) replan() {
+	r.view, r.planned, r.broken, r.stale = r.n.view, r.planned+1, nil, false
+	r.own, r.digest, r.asked = false, 0, 0
+	pl, need := r.n.w.place(r.view, r.key)
+	var ok bool
+	if r.get, ok = coordinator.NewGet(pl, r.view.Self, r.n.near(pl), need, r.modify && !modifySloppily()); !ok {
+		r.decide(&request.QuorumError{Op: "get", Need: need, Have: r.get.Reach(), Cause: request.ErrNoQuorum})
+		return
+	}
+	r.step()
+}
+
+// outdated reports whether the roles of a key's partition have changed since a view.
+func (n *node) outdated(v *coordinator.View, key string) bool {
+	return n.view.Place(n.w.partition(key)).Since > v.Version
+}
+
+// pause is coordinator's.
+func pause(stale bool) check.Moment {
+	if stale {
+		return newsAfter
+	}
+	return againAfter
 }
 
 // askBroken is reading.askBroken.
 func (r *reading) askBroken() {
 	r.again = false
 	if r.decided || !r.get.Hopeless() {
+		return
+	}
+	if r.n.outdated(r.view, r.key) {
+		r.replan()
 		return
 	}
 	r.broken = slices.DeleteFunc(r.broken, func(ask int) bool { return r.n.inReach(r.get.Asks()[ask].Node) })
@@ -119,7 +153,7 @@ func (r *reading) ask() bool {
 		return false
 	}
 	a := r.get.Asks()[at]
-	if a.Node == r.view.Self { // only as a fallback
+	if a.Node == r.view.Self { // only as a fallback, or in a get that was planned anew
 		r.get.Answer(at, r.n.read(r.key))
 		if r.get.Enough() {
 			r.decide(nil)
@@ -132,21 +166,29 @@ func (r *reading) ask() bool {
 	}
 	to := r.n.w.nodes[r.n.w.index(a.Node)]
 	r.asked++
+	version, planned := r.view.Version, r.planned
 	var state causal.State
 	var same bool
 	digest, compare := r.digest, r.own
 	r.n.call(to, r.deadline, func(answer func(error)) {
-		err := to.serves(r.key, as)
+		err := to.serves(r.key, as, true, version)
 		if err == nil {
 			state = to.read(r.key)
 			same = compare && state.Digest() == digest
 		}
 		answer(err)
 	}, func(err error) {
+		if planned != r.planned {
+			return
+		}
 		r.asked--
 		switch {
 		case err != nil:
 			r.get.Fail(at)
+			if stale(err) {
+				r.stale = true
+				r.n.behind()
+			}
 			if broke(err) {
 				r.get.Broken(at)
 				r.broken = append(r.broken, at)
@@ -175,7 +217,7 @@ func (r *reading) decide(err error) {
 	r.n.settlement.Observe(r.get.Result())
 	if err == nil {
 		r.n.w.history.Reads = append(r.n.w.history.Reads, &check.Read{Key: r.key, Node: r.n.id, Begin: r.begin, End: r.n.now(), Wall: epoch + int64(r.begin/milli),
-			Primaries: r.primaries() >= quorumSize, Modify: r.modify, State: r.get.Result()})
+			Primaries: r.primaries() >= r.need, Modify: r.modify, State: r.get.Result()})
 	}
 	r.report(r.get.Result(), err)
 }

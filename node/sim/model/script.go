@@ -53,6 +53,23 @@ var (
 	faults     = []string{"cut", "split", "apart", "slow", "lossy", "pause", "kill", "power", "clean", "wipe", "restore", "skew", "full", "ioerror"}
 )
 
+// changes are the faults that change the ring: an operator's commands. join and replace name a node that is no founder.
+var changes = []string{"join", "leave", "remove", "replace"}
+
+// changes reports whether the script changes the ring.
+func (s *Script) changes() bool {
+	return slices.ContainsFunc(s.Steps, func(step Step) bool { return slices.Contains(changes, step.Verb) })
+}
+
+// nodes returns how many nodes there are, those that join later included.
+func (s *Script) nodes() (n int) {
+	n = s.Nodes
+	for _, step := range s.Steps {
+		n = max(n, step.A, step.Node)
+	}
+	return n
+}
+
 func (s Step) operation() bool { return strings.ToUpper(s.Verb) == s.Verb }
 
 // String returns the step as one line of a script.
@@ -107,10 +124,25 @@ func Parse(text string) (*Script, error) {
 	if s.Nodes < 1 || s.Nodes > nodesMax {
 		return nil, fmt.Errorf("%w: %d nodes", ErrScript, s.Nodes)
 	}
+	if n := s.missing(); n > 0 {
+		return nil, fmt.Errorf("%w: no node %d", ErrScript, n)
+	}
 	return s, nil
 }
 
 const nodesMax = 9
+
+// missing returns the first node that a step names and that neither founds the cluster nor joins it; 0: none.
+func (s *Script) missing() int {
+	for _, step := range s.Steps {
+		for _, n := range []int{step.A, step.B, step.Node} {
+			if n > s.Nodes && !slices.ContainsFunc(s.Steps, func(j Step) bool { return (j.Verb == "join" || j.Verb == "replace") && j.A == n }) {
+				return n
+			}
+		}
+	}
+	return 0
+}
 
 // admit adds a step whose names and nodes are known.
 func (s *Script) admit(step Step) error {
@@ -118,11 +150,14 @@ func (s *Script) admit(step Step) error {
 	if step.operation() {
 		nodes, known = [2]int{step.Node, 1}, operations
 	}
+	if !step.operation() {
+		known = append(slices.Clone(known), changes...)
+	}
 	if !slices.Contains(known, step.Verb) {
 		return fmt.Errorf("unknown step %q", step.Verb)
 	}
 	for _, n := range nodes {
-		if n < 1 || n > s.Nodes {
+		if n < 1 || n > nodesMax {
 			return fmt.Errorf("no node %d", n)
 		}
 	}

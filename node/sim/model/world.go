@@ -27,6 +27,7 @@ type world struct {
 	count   Counts
 	minted  map[mintedDot]*check.Mint
 	indexed int  // mints that are in minted
+	changes bool // the script changes the ring
 	crashed bool // memory was lost: hints that were due need not be kept
 	calm    bool // everything is healed
 }
@@ -43,6 +44,7 @@ type Counts struct {
 	Virtual    time.Duration
 
 	lost, doubled, stale, forwards, retries, folds, repairs, ioErrors int
+	steps, pulled, purged                                             int
 }
 
 // Add adds what another run went through.
@@ -65,7 +67,7 @@ func (w *world) index(id ring.NodeID) int { return int(id[0]) - 1 }
 func (w *world) partition(key string) ring.Partition { return w.parts[key] }
 
 func newWorld(s *Script) *world {
-	w := &world{script: s, rng: rand.New(rand.NewPCG(s.Seed, 1)), views: newViews(s.Nodes), clients: map[int]*client{}, minted: map[mintedDot]*check.Mint{}}
+	w := &world{script: s, rng: rand.New(rand.NewPCG(s.Seed, 1)), views: newViews(s.Nodes, s.nodes()), clients: map[int]*client{}, minted: map[mintedDot]*check.Mint{}}
 	w.ids = w.views.ids
 	w.count.Faults = map[string]int{}
 	w.history.Drift = int64(driftMax / milli)
@@ -80,15 +82,20 @@ func newWorld(s *Script) *world {
 	for _, k := range w.keys {
 		w.parts[k] = ring.PartitionOf(ring.Slot([]byte(k)), partitions)
 	}
-	w.links = make([][]link, s.Nodes)
-	for i := range s.Nodes {
-		w.links[i] = make([]link, s.Nodes)
+	w.changes = s.changes()
+	w.crashed = w.changes // hints alone need not suffice while owners come and go
+	w.links = make([][]link, s.nodes())
+	for i := range w.links {
+		w.links[i] = make([]link, s.nodes())
 		for j := range w.links[i] {
 			w.links[i][j].loss = s.Loss
 		}
-		w.nodes = append(w.nodes, &node{w: w, id: i, store: newStorage(newDisk())})
+		n := &node{w: w, id: i, store: newStorage(newDisk())}
+		n.store.live.doc, n.store.safe.doc = w.views.state, w.views.state
+		n.down, n.gone = i >= s.Nodes, i >= s.Nodes // it may join later
+		w.nodes = append(w.nodes, n)
 	}
-	for _, n := range w.nodes {
+	for _, n := range w.nodes[:s.Nodes] {
 		n.start()
 	}
 	return w
@@ -107,6 +114,7 @@ func Run(s *Script) (*check.History, Counts) {
 	}
 	w.run(end + second)
 	w.healAll()
+	w.resolve()
 	w.run(w.now + 5*second)
 	w.probe()
 	w.drain()
@@ -120,6 +128,7 @@ func Run(s *Script) (*check.History, Counts) {
 	w.history.Wall = w.trueTime().UnixMilli()
 	w.count.Operations, w.count.Virtual = len(w.history.Ops), time.Duration(w.now)
 	w.count.Faults["lost"], w.count.Faults["doubled"], w.count.Faults["stale"] = w.count.lost, w.count.doubled, w.count.stale
+	w.count.Faults["ring step"], w.count.Faults["row moved"], w.count.Faults["purge"] = w.count.steps, w.count.pulled, w.count.purged
 	return &w.history, w.count
 }
 
@@ -146,7 +155,7 @@ func (w *world) healAll() {
 
 // drain waits until no hint is left for a node that lives.
 func (w *world) drain() {
-	for until := w.now + hopelessMax; w.now < until && w.hints() > 0; {
+	for until := w.now + hopelessMax; w.now < until && (w.hints() > 0 || w.changes && !w.atRest()); {
 		w.run(w.now + second)
 	}
 	w.run(w.now + 2*second)
@@ -181,7 +190,7 @@ func (w *world) quiet() []check.Replica {
 
 func (w *world) replicas() (all []check.Replica) {
 	for _, key := range w.keys {
-		for _, id := range w.views.state.Layout.Primaries(w.partition(key)) {
+		for _, id := range w.document().Layout.Primaries(w.partition(key)) {
 			if n := w.nodes[w.index(id)]; !n.gone {
 				all = append(all, check.Replica{Node: n.id, Key: key, State: n.store.live.rows[key].state})
 			}

@@ -44,6 +44,7 @@ type writing struct {
 	stored   bool
 	deadline check.Moment
 	broken   []int // legs that failed on their way
+	stale    bool  // a node knew a newer layout
 	again    bool  // they wait to be sent again
 }
 
@@ -63,11 +64,16 @@ func (w *world) place(v *coordinator.View, key string) (pl *coordinator.Place, q
 
 // startWrite is Coordinator.startWrite for one key.
 func (n *node) startWrite(view *coordinator.View, tasks []*task, m *coordinator.Minting, read causal.State, retry bool, deadline check.Moment, report func(*written)) {
+	view = n.view // the present one, as Coordinator.within has it
 	w := &writing{n: n, view: view, tasks: tasks, m: m, read: read, deadline: deadline, report: report}
 	key := tasks[0].key
 	pl, need := n.w.place(view, key)
+	if !pl.IsPrimary(view.Self) && !slices.Contains(pl.Fallbacks, view.Self) {
+		w.decide(request.ErrNotOwner)
+		return
+	}
 	var ok bool
-	if w.put, ok = coordinator.NewPut(pl, view.Self, need); !ok {
+	if w.put, ok = coordinator.NewPut(pl, view.Self, quorumSize); !ok {
 		w.decide(&request.QuorumError{Op: "put", Need: need, Have: w.put.Reach(), Cause: request.ErrNoQuorum})
 		return
 	}
@@ -80,6 +86,11 @@ func (n *node) startWrite(view *coordinator.View, tasks []*task, m *coordinator.
 			w.own.owed = append(w.own.owed, n.w.index(l.For))
 		}
 	}
+	n.within(func() { w.storeHere(retry) })
+}
+
+func (w *writing) storeHere(retry bool) {
+	n := w.n
 	if n.broken {
 		n.w.count.ioErrors++
 		n.apply(&w.own)
@@ -158,14 +169,19 @@ func (w *writing) send(leg int) {
 	}
 	to := w.n.w.nodes[w.n.w.index(l.Node)]
 	var survivor causal.State
+	version := w.view.Version
 	w.n.call(to, w.n.now()+copyDeadline, func(answer func(error)) {
-		to.serveWrite(*cp, func(s causal.State, err error) {
+		to.serveWrite(*cp, version, func(s causal.State, err error) {
 			survivor = s
 			answer(err)
 		})
 	}, func(err error) {
 		if err != nil {
 			w.failed(leg)
+			if stale(err) {
+				w.stale = true
+				w.n.behind()
+			}
 			if broke(err) {
 				w.put.Broken(leg)
 				w.broken = append(w.broken, leg)
@@ -199,12 +215,16 @@ func (w *writing) close() {
 }
 
 // serveWrite is Coordinator.ServeWrites for one copy.
-func (n *node) serveWrite(cp write, answer func(causal.State, error)) {
-	if err := n.serves(cp.key, cp.asRole); err != nil {
+func (n *node) serveWrite(cp write, layout uint64, answer func(causal.State, error)) {
+	if err := n.serves(cp.key, cp.asRole, false, layout); err != nil {
 		answer(causal.State{}, err)
 		return
 	}
 	n.settlement.Observe(cp.delta)
+	n.within(func() { n.storeCopy(cp, answer) })
+}
+
+func (n *node) storeCopy(cp write, answer func(causal.State, error)) {
 	if n.broken {
 		n.w.count.ioErrors++
 		n.apply(&cp)
@@ -222,7 +242,7 @@ func (w *writing) acked(leg int) {
 		return
 	}
 	w.acks++
-	if w.record != nil && w.acks >= quorumSize && w.record.QuorumAt == 0 {
+	if w.record != nil && w.acks >= quorumSize && w.acks == w.put.Acks() && w.put.Enough() && w.record.QuorumAt == 0 {
 		w.record.QuorumAt = w.n.now()
 	}
 	if cancel {
@@ -279,12 +299,12 @@ func (w *writing) maySendAgain() bool {
 		l := w.put.Legs()[leg]
 		return l.State == coordinator.LegFailed && n.sees[n.w.index(l.Node)]
 	}
-	if w.deadline-n.now() < 2*againAfter || !slices.ContainsFunc(w.broken, inReach) {
+	if w.deadline-n.now() < 2*againAfter || !n.outdated(w.view, w.own.key) && !slices.ContainsFunc(w.broken, inReach) {
 		return false
 	}
 	if !w.again {
 		w.again = true
-		n.after(againAfter, w.sendBroken)
+		n.after(pause(w.stale), w.sendBroken)
 	}
 	return true
 }
@@ -296,6 +316,7 @@ func (w *writing) sendBroken() {
 		return
 	}
 	if w.put.Hopeless() {
+		w.replan()
 		for _, leg := range w.put.Resend(w.n.inReach) {
 			w.broken = slices.DeleteFunc(w.broken, func(i int) bool { return i == leg })
 			w.send(leg)
@@ -304,11 +325,26 @@ func (w *writing) sendBroken() {
 	w.settle()
 }
 
+// replan is writing.replan.
+func (w *writing) replan() {
+	if !w.n.outdated(w.view, w.own.key) {
+		return
+	}
+	w.view, w.stale = w.n.view, false
+	legs, owed := w.put.Replan(w.view.Place(w.n.w.partition(w.own.key)), quorumSize)
+	for _, leg := range legs {
+		w.send(leg)
+	}
+	for _, id := range owed {
+		w.owe(w.n.w.index(id))
+	}
+}
+
 func (n *node) inReach(id ring.NodeID) bool { return n.sees[n.w.index(id)] }
 
 // broke is coordinator's: it failed on its way, so that the same may succeed in a moment.
 func broke(err error) bool {
-	return errors.Is(err, request.ErrUnreachable) || errors.Is(err, request.ErrLost) || errors.Is(err, request.ErrExpired) || errors.Is(err, request.ErrOverloaded)
+	return errors.Is(err, request.ErrUnreachable) || errors.Is(err, request.ErrLost) || errors.Is(err, request.ErrExpired) || errors.Is(err, request.ErrOverloaded) || stale(err)
 }
 
 func (w *writing) decide(err error) {
@@ -322,6 +358,10 @@ func (w *writing) decide(err error) {
 
 // coordinate is Coordinator.coordinate for one operation.
 func (n *node) coordinate(t *task, deadline check.Moment, report func(request.Result)) {
+	if t.Verb == request.Modify && n.view.Place(n.w.partition(t.key)).Handing {
+		report(request.Result{Err: request.ErrStaleLayout})
+		return
+	}
 	if t.Verb == request.Modify || t.Verb == request.Delete {
 		n.enqueue(waiting{t, deadline, report})
 		return
@@ -412,8 +452,9 @@ func (n *node) repair(d due) {
 		return
 	}
 	to := n.w.nodes[d.target]
+	version := n.view.Version
 	n.call(to, n.now()+copyDeadline, func(answer func(error)) {
-		to.serveWrite(cp, func(_ causal.State, err error) { answer(err) })
+		to.serveWrite(cp, version, func(_ causal.State, err error) { answer(err) })
 	}, func(error) {})
 }
 
