@@ -31,8 +31,9 @@ type Config struct {
 	Cluster string   // the cluster's name: nodes of another name are not heard
 	Join    []string // gossip addresses of seeds; empty founds a cluster of its own
 	Expect  int      // how many empty nodes found the cluster together; 0: join only what is founded already
-	Zone    string
-	Weight  int // relative capacity, default 1
+	Replace string   // name or id of a dead member whose place this node takes if it is new to the cluster
+	Zone    string   // empty: likewise, or else none
+	Weight  int      // relative capacity, 1 to 100; 0: what the cluster knows of this node, or of the one that it replaces, or else 1
 
 	// What is fixed when the cluster is founded. Zero: the default when founding, the cluster's own when joining.
 	N, R, W, Partitions int
@@ -109,9 +110,6 @@ func (c *Config) fill() {
 	fillText(&c.Gossip, "127.0.0.1:7946")
 	fillText(&c.Cluster, DefaultCluster)
 	fillText(&c.Sync, DefaultSync)
-	if c.Weight == 0 {
-		c.Weight = 1
-	}
 	if c.Memory == 0 {
 		c.Memory = DefaultMemory
 	}
@@ -233,7 +231,7 @@ func (c *Config) checkStore() error {
 	if c.BackgroundP99 < 0 {
 		return fmt.Errorf("--background-p99 %v: want a latency, like 5ms, or 0 for what the node finds out itself", c.BackgroundP99)
 	}
-	if c.Weight < 1 || c.Weight > 100 {
+	if c.Weight < 0 || c.Weight > 100 {
 		return fmt.Errorf("--weight %d: want 1 to 100", c.Weight)
 	}
 	return nil

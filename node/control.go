@@ -21,6 +21,8 @@ const (
 	controlKeys                    // payload: keyspace, then one bit a partition; answer: how many keys, 8 bytes
 	controlBoot                    // payload: a BootID, 32 bytes; answer: 1 if it is fresh
 	controlClock                   // answer: the machine's Unix nanoseconds, 8 bytes
+	controlRing                    // payload: the asker's ring document; answer: this node's, if it is another then
+	controlTake                    // payload: layout version, 8 bytes, partition, 2 bytes: take it from the asker; answer: nothing, when done
 )
 
 // ServeControl implements peer.Handler.
@@ -34,6 +36,10 @@ func (s server) ServeControl(ctx context.Context, from ring.NodeID, kind uint8, 
 		return s.n.serveBoot(from, payload)
 	case controlClock:
 		return binary.BigEndian.AppendUint64(nil, uint64(s.n.wall.machine().UnixNano())), nil
+	case controlRing:
+		return s.n.serveRing(from, payload)
+	case controlTake:
+		return s.n.serveTake(ctx, from, payload)
 	}
 	return s.n.servePull(ctx, kind, payload)
 }
@@ -92,6 +98,7 @@ func (n *Node) ownStatus() protocol.NodeStatus {
 	}
 	if m, ok := n.members.member(n.id); ok {
 		st.Status = m.Status.String()
+		st.Transfer = n.changer.progress.status(n.members.State().Remaining()[m.ID], time.Now())
 	}
 	return st
 }

@@ -210,7 +210,7 @@ func (f front) Status(ctx context.Context) (protocol.Status, error) {
 		}
 		return 1
 	})
-	return protocol.Status{Nodes: answers}, nil
+	return protocol.Status{Nodes: answers, Change: f.n.changer.status()}, nil
 }
 
 // Ring implements protocol.Cluster.
@@ -266,13 +266,11 @@ func (f front) Preflist(_ context.Context, _ uint8, key []byte) ([]protocol.Pref
 	return out, nil
 }
 
-var errFixedLayout = errors.New("this version cannot change the ring while it serves; the nodes that founded the cluster stay")
-
 // Leave implements protocol.Cluster.
-func (f front) Leave(context.Context) error { return errFixedLayout }
+func (f front) Leave(context.Context) error { return f.n.Leave() }
 
 // Remove implements protocol.Cluster.
-func (f front) Remove(context.Context, string) error { return errFixedLayout }
+func (f front) Remove(_ context.Context, name string) error { return f.n.Remove(name) }
 
 // info is what INFO says of this node.
 func (n *Node) info() resp.Info {

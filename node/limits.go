@@ -22,6 +22,14 @@ const (
 	drainShare      = 2                // this part of the time to drain is the clients', the rest the other nodes'
 	readyGrace      = 10 * time.Second // a node that finds nobody for so long is ready all the same: it can answer, if only NOQUORUM
 	readyWait       = 200 * time.Millisecond
+	changeEvery     = 500 * time.Millisecond // between two looks at what a change of the ring asks of this node, without news
+	spreadEvery     = time.Second            // between two exchanges of the ring document while the ring changes, without news
+	proposePatience = 3 * time.Second        // how long a member waits for one before it to make the next step
+	takeOverRetry   = time.Second            // after a partition could not be taken over
+	takeOversMax    = 2                      // partitions that are taken over at once
+	giveUpAfter     = time.Second            // how long a layout must have stood before a former owner gives anything up
+	giveUpsMax      = 4                      // partitions that are given up in one look
+	askToTakeMax    = 30 * time.Second       // for one owner to take a partition from this node and have it on disk
 
 	DefaultAntiEntropy = 10 * time.Minute // in which each partition is compared once with each of its other primaries
 	rotaEvery          = 10 * time.Second // between two steps of that

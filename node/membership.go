@@ -33,8 +33,9 @@ type membership struct {
 		self    ring.Member
 		first   bool // the first seed is this node, whatever name it is given by
 		state   ring.State
-		note    ring.Note // of newcomers, while there is no state
-		refused error     // why this node cannot join the cluster that answered last
+		note    ring.Note  // of newcomers, while there is no state
+		refused error      // why this node cannot join the cluster that answered last
+		waiting ring.State // that cluster's document, to be looked at again
 	}
 	refusalLog limiter
 }
@@ -143,29 +144,117 @@ func (m *membership) localNote() ring.Note {
 func (m *membership) merge(n ring.Note) {
 	m.turn.Lock()
 	defer m.turn.Unlock()
+	own := m.State()
+	if !own.IsZero() && n.State.Layout != nil && own.Layout.Has(m.selfID()) {
+		// Gossip does not tell whose word this is, and a layout is taken from a fellow only: it comes over the wire between nodes.
+		n.State.Layout = own.Layout
+	}
 	merged, err := ring.MergeNotes(m.localNote(), n)
 	if err == nil && !merged.State.IsZero() {
-		err = m.cfg.fits(merged.State.Cluster, "the cluster that answered at --join")
-		if err == nil {
-			err = m.take(m.withSelf(merged.State))
-		}
+		err = m.enter(merged.State)
 	}
-	m.mu.Lock()
-	m.mu.refused = err
-	m.mu.Unlock()
-	if err != nil {
-		if m.refusalLog.ok(time.Now()) {
-			m.log.Error("cannot join the cluster", "error", err)
-		}
-		return
-	}
-	if !merged.State.IsZero() {
+	m.refuse(merged.State, err)
+	if err != nil || !merged.State.IsZero() {
 		return
 	}
 	m.mu.Lock()
 	m.mu.note = merged
 	m.mu.Unlock()
 	m.told(m.found())
+}
+
+// enter takes over a cluster's document, in which this node is from then on.
+func (m *membership) enter(s ring.State) error {
+	if err := m.cfg.fits(s.Cluster, "the cluster that answered at --join"); err != nil {
+		return err
+	}
+	if _, known := s.Member(m.selfID()); known || m.cfg.Proxy {
+		return m.take(m.withSelf(s))
+	}
+	joined, err := m.join(s)
+	if err != nil {
+		return err
+	}
+	return m.take(joined)
+}
+
+// join returns the document with this node in it, which is new to the cluster: in the place of the node that --replace names, or
+// beside all others.
+func (m *membership) join(s ring.State) (ring.State, error) {
+	m.mu.Lock()
+	self := m.mu.self
+	m.mu.Unlock()
+	old, err := memberNamed(s, m.cfg.Replace)
+	switch {
+	case m.cfg.Replace == "" || err != nil && m.cfg.Replace == self.Name:
+		if taken, err := memberNamed(s, self.Name); err == nil {
+			return s, fmt.Errorf("the cluster has a member called %s (%v); if this directory is to take its place, start with --replace %s; else choose another --name",
+				self.Name, taken.ID, self.Name)
+		}
+		return s.Join(self)
+	case err != nil:
+		return s, fmt.Errorf("--replace %s: %w", m.cfg.Replace, err)
+	case m.alive(old.ID):
+		return s, fmt.Errorf("--replace %s: that node is alive; stop it first", m.cfg.Replace)
+	}
+	if self.Zone == "" {
+		self.Zone = old.Zone
+	}
+	if m.cfg.Weight == 0 {
+		self.Weight = old.Weight
+	}
+	return s.Replace(old.ID, self)
+}
+
+func (m *membership) selfID() ring.NodeID {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mu.self.ID
+}
+
+// refuse notes why the cluster that answered cannot be joined, and says so once in a while; err nil: it was joined.
+func (m *membership) refuse(s ring.State, err error) {
+	m.mu.Lock()
+	m.mu.refused, m.mu.waiting = err, ring.State{}
+	if err != nil {
+		m.mu.waiting = s
+	}
+	m.mu.Unlock()
+	if err != nil && m.refusalLog.ok(time.Now()) {
+		m.log.Error("cannot join the cluster", "error", err)
+	}
+}
+
+// hear takes another node's document, which that node itself sent.
+func (m *membership) hear(from ring.NodeID, told ring.State) error {
+	return m.update(func(own ring.State) (ring.State, error) {
+		if own.IsZero() {
+			return own, errNoCluster
+		}
+		heard, err := ring.Hear(own, m.selfID(), from, told)
+		if err != nil {
+			return own, err
+		}
+		return m.withSelf(heard), nil
+	})
+}
+
+var errNoCluster = errors.New("node: no cluster yet")
+
+// update makes a new document of the present one, and lets it rule; the present one again changes nothing. It must not call
+// back.
+func (m *membership) update(change func(ring.State) (ring.State, error)) error {
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	now := m.State()
+	if now.IsZero() {
+		return errNoCluster
+	}
+	next, err := change(now)
+	if err != nil {
+		return err
+	}
+	return m.take(next)
 }
 
 // found founds the cluster if it is this node's turn and everybody expected has met.
@@ -205,9 +294,17 @@ const waitForNobody = "the first of --join is this proxy itself, and a proxy doe
 func (m *membership) look() {
 	m.turn.Lock()
 	defer m.turn.Unlock()
-	if m.State().IsZero() {
-		m.told(m.found())
+	if !m.State().IsZero() {
+		return
 	}
+	m.mu.Lock()
+	waiting := m.mu.waiting
+	m.mu.Unlock()
+	if !waiting.IsZero() {
+		m.refuse(waiting, m.enter(waiting))
+		return
+	}
+	m.told(m.found())
 }
 
 func (m *membership) told(err error) {
@@ -259,6 +356,12 @@ func (m *membership) withSelf(s ring.State) ring.State {
 	now := m.mu.self
 	if ok {
 		now.Status, now.Epoch = known.Status, known.Epoch
+		if m.cfg.Zone == "" {
+			now.Zone = known.Zone
+		}
+		if m.cfg.Weight == 0 {
+			now.Weight = known.Weight
+		}
 		if now == known {
 			return s
 		}
@@ -305,6 +408,10 @@ func (m *membership) member(id ring.NodeID) (ring.Member, bool) {
 }
 
 var errRemoved = errors.New("node: the cluster has removed this node for ever; start it with an empty directory to join anew")
+
+// ErrLeft is why a node ends that was asked to leave: its share is with the others, its clients have gone, and the cluster has
+// struck it off.
+var ErrLeft = errors.New("node: left the cluster")
 
 // limiter lets something through once in a while.
 type limiter struct {

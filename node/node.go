@@ -35,6 +35,7 @@ type Node struct {
 	held       holdings       // what the store holds, or nothing
 	documents  documents
 	members    *membership
+	changer    *changer
 	gossip     *gossip.Gossip
 	wire       wire
 	settlement *coordinator.Settlement
@@ -164,9 +165,10 @@ func (n *Node) openStore() error {
 // openCluster starts what finds the others; the ring document, when there is one, starts the rest.
 func (n *Node) openCluster() (err error) {
 	n.meters = newMeters(n)
+	n.changer = newChanger(n)
 	n.coord = coordinator.New(coordinator.Config{
 		Self: n.id, Store: n.ownStore(), Peers: &n.wire, Settlement: n.settlement, Now: n.wall.Now,
-		Budget: n.cfg.Budget, Logger: n.cfg.Logger, Observe: n.meters.coordinated,
+		Behind: func() { wake(n.changer.news) }, Budget: n.cfg.Budget, Logger: n.cfg.Logger, Observe: n.meters.coordinated,
 	})
 	n.coord.Open()
 	n.resp = resp.New(resp.Config{Store: front{n}, Cluster: front{n}, Info: n.info, Metrics: n.meters, Logger: n.cfg.Logger})
@@ -198,7 +200,7 @@ func (n *Node) openGossip() (g *gossip.Gossip, err error) {
 
 // self is this node's own record. Status and epoch are the document's.
 func (n *Node) self() ring.Member {
-	m := ring.Member{ID: n.id, Name: n.cfg.Name, Zone: n.cfg.Zone, Weight: n.cfg.Weight, Version: Version(), Status: ring.Joining,
+	m := ring.Member{ID: n.id, Name: n.cfg.Name, Zone: n.cfg.Zone, Weight: max(n.cfg.Weight, 1), Version: Version(), Status: ring.Joining,
 		RESP: n.cfg.advertised(n.ports.resp.Addr().String()), HTTP: n.cfg.advertised(n.ports.http.Addr().String()),
 		Peer: n.cfg.advertised(n.ports.peer.Addr().String()), Gossip: n.cfg.advertised(n.cfg.Gossip), Memcache: n.cfg.Memcache}
 	if m.Memcache != "" {
@@ -232,7 +234,11 @@ func (n *Node) serve() {
 // that needs a cluster.
 func (n *Node) ringChanged(s ring.State) {
 	if me, ok := s.Member(n.id); ok && me.Status == ring.Removed {
-		n.fail(errRemoved)
+		if said, _ := s.Report(me.ID); said.Empty {
+			n.fail(ErrLeft)
+		} else {
+			n.fail(errRemoved)
+		}
 		return
 	}
 	if n.wire.peers.Load() == nil {
@@ -242,6 +248,7 @@ func (n *Node) ringChanged(s ring.State) {
 		}
 	}
 	n.refresh()
+	n.changer.changed()
 }
 
 // form starts what needs a cluster, unless the node is on its way out.
@@ -263,12 +270,14 @@ func (n *Node) form(s ring.State) error {
 	}
 	p.Open(server{n})
 	n.wire.peers.Store(p)
+	n.wg.Go(func() { n.spread(n.ctx) })
 	if n.store == nil {
 		return nil
 	}
 	n.wg.Go(func() { n.confirmBoot(n.ctx) })
+	n.wg.Go(func() { n.changer.run(n.ctx) })
 	n.wg.Go(func() { n.antiEntropy(n.ctx) })
-	return n.store.StartHandoff(replica.Handoff{Up: n.up, Deliver: n.deliver})
+	return n.store.StartHandoff(replica.Handoff{Up: n.up, Deliver: n.deliver, Successor: n.successor})
 }
 
 func (n *Node) peerAddress(id ring.NodeID) (string, bool) {
@@ -358,7 +367,7 @@ func (n *Node) Ready() bool {
 	default:
 	}
 	met := n.met.Load() || time.Since(n.opened) > readyGrace
-	return !n.draining.Load() && n.coord.View().Formed() && met
+	return !n.draining.Load() && !n.leaving() && n.coord.View().Formed() && met
 }
 
 // Waiting says in words what a node without a cluster waits for.
@@ -381,7 +390,9 @@ func (n *Node) Err() error {
 func (n *Node) fail(err error) {
 	n.end.Do(func() {
 		n.failure = err
-		n.cfg.Logger.Error("out of service", "node", n.cfg.Name, "error", err)
+		if !errors.Is(err, ErrLeft) {
+			n.cfg.Logger.Error("out of service", "node", n.cfg.Name, "error", err)
+		}
 		close(n.ended)
 	})
 }
@@ -408,6 +419,7 @@ func (n *Node) drain(ctx context.Context) {
 		_ = n.resp.Shutdown(clients)
 		cancel()
 	}
+	n.sayFarewell(ctx)
 	if p := n.wire.peers.Load(); p != nil {
 		_ = p.Drain(ctx)
 	}

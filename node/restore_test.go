@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -13,7 +14,6 @@ import (
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/node"
 	"github.com/holdfastdb/holdfast/node/nodetest"
-	"github.com/holdfastdb/holdfast/protocol"
 	"github.com/holdfastdb/holdfast/replica/replicatest"
 )
 
@@ -151,7 +151,7 @@ func putAll(c *nodetest.Cluster, l *ledger, n int) {
 	}
 }
 
-func TestNodeWithAnEmptyDirectoryForwardsAndNothingIsLost(t *testing.T) {
+func TestNodeWithAnEmptyDirectoryIsItsOwnReplacementAndNothingIsLost(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, c *nodetest.Cluster) {
 		l, m := newLedger(t), c.Machines[2]
 		putAll(c, l, 60)
@@ -159,18 +159,24 @@ func TestNodeWithAnEmptyDirectoryForwardsAndNothingIsLost(t *testing.T) {
 		putAll(c, l, 30)
 		m.Disk = replicatest.NewDisk()
 		m.MustStart()
+		c.Eventually(30*time.Second, "it is told that its name is taken", func() bool { return strings.Contains(m.Node.Waiting(), "--replace node-3") })
+		m.Stop()
+		m.Config.Replace = m.Config.Name
+		m.MustStart()
 		c.Eventually(30*time.Second, "the new node serves", func() bool { return m.Node.Ready() })
-		l.check(m)
 		for range 30 {
 			if !l.put(m) {
 				t.Error("a put through the new node failed")
 			}
 		}
+		resting(t, c, c.Machines...)
 		l.check(c.Machines...)
-		l.collect(c.Machines[:2]...)
-		c.Eventually(10*time.Second, "the others know that it joins, and owns nothing yet", func() bool {
-			return slices.ContainsFunc(c.Machines[0].Ring().Nodes, func(n protocol.RingNode) bool { return n.Status == "joining" && n.Primaries == 0 })
-		})
+		l.collect(c.Machines...)
+		for key, want := range l.keys {
+			if state, err := m.Node.Held(key); err != nil || len(state.Siblings) != len(want) {
+				t.Errorf("the replacement holds %d siblings of %s, want %d (%v)", len(state.Siblings), key, len(want), err)
+			}
+		}
 		t.Log(l)
 	})
 }

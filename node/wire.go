@@ -78,21 +78,3 @@ func (s server) ServeHandoff(ctx context.Context, _ ring.NodeID, layout uint64, 
 	}
 	return s.n.store.Durable(ctx)
 }
-
-// deliver sends hints home.
-func (n *Node) deliver(ctx context.Context, target ring.NodeID, items []replica.HandoffItem) ([]replica.Outcome, error) {
-	writes := make([]*request.Write, len(items))
-	for i, item := range items {
-		writes[i] = &request.Write{Key: item.Key, Delta: item.State, Reserve: true}
-	}
-	if err := n.wire.peers.Load().Deliver(ctx, target, writes, n.coord.View().Version); err != nil {
-		return nil, err
-	}
-	outcomes := make([]replica.Outcome, len(items))
-	for i, w := range writes {
-		if w.Err == nil {
-			outcomes[i] = replica.OutcomeStored
-		}
-	}
-	return outcomes, nil
-}

@@ -78,7 +78,25 @@ type SlotRange struct {
 
 // Status is what every node says of itself, as far as it answered.
 type Status struct {
-	Nodes []NodeStatus `json:"nodes"`
+	Nodes  []NodeStatus `json:"nodes"`
+	Change *RingChange  `json:"change,omitempty"` // nil while the ring does not change
+}
+
+// RingChange is how far a change of the ring is.
+type RingChange struct {
+	Layout uint64   `json:"layout"` // version of the present layout
+	Copies int      `json:"copies"` // of partitions, still to be taken over by somebody
+	Waits  []string `json:"waits"`  // in words: what for, and for whom
+}
+
+// Transfer is what a node has taken over from others in the changes that go on, and since it started.
+type Transfer struct {
+	Pending        int   `json:"pending"` // partitions that it is taking over
+	Done           int   `json:"done"`    // partitions taken over since the last time that none was pending
+	Rows           int64 `json:"rows"`    // of those, and of those under way
+	Bytes          int64 `json:"bytes"`
+	BytesPerSecond int64 `json:"bytes_per_second"`
+	SecondsLeft    int64 `json:"seconds_left"` // -1: not known
 }
 
 // NodeStatus is one node's line in Status.
@@ -93,6 +111,8 @@ type NodeStatus struct {
 	Hints         int64  `json:"hints"`
 	Siblings      int64  `json:"siblings"`
 	UptimeSeconds int64  `json:"uptime_seconds"`
+
+	Transfer *Transfer `json:"transfer,omitempty"` // nil while it takes nothing over
 }
 
 // Ring is the placement of the whole cluster.

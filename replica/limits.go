@@ -20,6 +20,7 @@ const (
 	ScanRowsMax     = 1024    // rows of one Scan
 	ScanBytesMax    = 4 << 20 // bytes of one Scan, one row excepted
 	SweepRowsMax    = 256     // expiry rows handled by one batch of the sweeper
+	GiveUpRowsMax   = 256     // rows of a partition given up that go in one batch
 	ChunkBytesMax   = 4 << 20 // bytes of rows in one answer to another node's pull, one row excepted
 	ChunkRowsMax    = 1024    // rows of the same
 	SketchRowsMax   = 4096    // rows that one question of a pull says the asker holds

@@ -104,6 +104,23 @@ func (l *Layout) Holds(id NodeID, p Partition) bool {
 	return changing && slices.Contains(c.Next, id)
 }
 
+// Holders returns the nodes with a role for partition p, coordinator first.
+func (l *Layout) Holders(p Partition) []NodeID {
+	ids := slices.Clone(l.Primaries(p))
+	add := func(more []NodeID) {
+		for _, id := range more {
+			if !slices.Contains(ids, id) {
+				ids = append(ids, id)
+			}
+		}
+	}
+	add(l.Owners[p])
+	if c, changing := l.Change(p); changing {
+		add(c.Next)
+	}
+	return ids
+}
+
 // nodes returns the ids of all that have a role, sorted.
 func (l *Layout) nodes() []NodeID {
 	seen := map[NodeID]bool{}

@@ -308,19 +308,21 @@ func (st *step) left(id NodeID) bool {
 	return true
 }
 
-// Remaining returns how many copies have still to be taken over by somebody before the ring is as planned, those under way
+// Remaining returns how many copies have still to be taken over by each node before the ring is as planned, those under way
 // included. It costs a Plan.
-func (s State) Remaining() (copies int) {
+func (s State) Remaining() map[NodeID]int {
 	if s.IsZero() {
-		return 0
+		return nil
 	}
-	st := newStep(s)
-	target, err := st.plan()
+	target, err := newStep(s).plan()
 	if err != nil {
-		return 0
+		return nil
 	}
+	copies := map[NodeID]int{}
 	for p, want := range target.Owners {
-		copies += lacking(want, s.Layout.Owners[p])
+		for _, id := range without(want, s.Layout.Owners[p]) {
+			copies[id]++
+		}
 	}
 	return copies
 }

@@ -128,7 +128,7 @@ func checkStep(t testing.TB, a, b *Layout) {
 
 func checkAtRest(t testing.TB, s State) {
 	t.Helper()
-	if len(s.Layout.Changes) > 0 || s.Remaining() != 0 {
+	if len(s.Layout.Changes) > 0 || len(s.Remaining()) != 0 {
 		t.Fatalf("%d changes and %d copies left", len(s.Layout.Changes), s.Remaining())
 	}
 	members := slices.DeleteFunc(slices.Clone(s.Members), func(m Member) bool { return !s.Layout.Has(m.ID) })

@@ -141,7 +141,8 @@ func (th *theatre) step(a *actor) {
 func (th *theatre) command(a *actor) {
 	// Operators at several nodes may between them retire everybody: no rule can refuse that, so one founder is spared.
 	victim := th.nodes[1+th.rng.IntN(len(th.nodes)-1)].id
-	doc, err := a.doc, error(nil)
+	var doc State
+	var err error
 	m := newcomer(th.rng, len(th.nodes), 3)
 	switch k := th.rng.IntN(5); {
 	case len(th.nodes) > 8 && k < 3:

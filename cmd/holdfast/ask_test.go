@@ -30,11 +30,14 @@ func sample(t *testing.T, name string) string {
 }
 
 func TestStatusAndRingForPeopleAndForPrograms(t *testing.T) {
-	status, ring := sample(t, "status.json"), sample(t, "ring.json")
+	status, ring, changing := sample(t, "status.json"), sample(t, "ring.json"), sample(t, "changing.json")
 	addr := scripted(t, func(command string) string {
 		switch command {
 		case "HOLDFAST STATUS":
 			return bulk(status)
+		case "AUTH changing":
+			status = changing
+			return "+OK\r\n"
 		case "HOLDFAST RING":
 			return bulk(ring)
 		}
@@ -42,6 +45,7 @@ func TestStatusAndRingForPeopleAndForPrograms(t *testing.T) {
 	})
 	for _, c := range []struct{ args, golden string }{
 		{"status", "status.txt"}, {"status --json", "status.out.json"}, {"ring", "ring.txt"}, {"ring --json", "ring.out.json"},
+		{"status --password changing", "changing.txt"},
 	} {
 		got := runHere(t, nil, append(strings.Fields(c.args), "--addr", addr)...)
 		if got.code != exitDone || got.stderr != "" {
@@ -113,13 +117,14 @@ func TestLeaveAndRemoveAskTheNode(t *testing.T) {
 		}
 		return "-ERR got " + command + "\r\n"
 	})
+	const leaves = "it hands what it holds to the others, and ends once its clients have gone: holdfast status --watch shows how far it is\n"
 	for _, c := range []struct {
 		args string
 		want outcome
 	}{
-		{"leave", outcome{exitDone, "OK\n", ""}},
-		{"leave --user u --password p", outcome{exitDone, "OK\n", ""}},
-		{"leave --password p", outcome{exitDone, "OK\n", ""}},
+		{"leave", outcome{exitDone, leaves, ""}},
+		{"leave --user u --password p", outcome{exitDone, leaves, ""}},
+		{"leave --password p", outcome{exitDone, leaves, ""}},
 		{"leave --password wrong", outcome{exitFailed, "", "holdfast leave: ERR got AUTH wrong\n"}},
 		{"remove node-2", outcome{exitFailed, "", "holdfast remove: ERR got HOLDFAST REMOVE node-2\n"}},
 		{"repair --partition 7 --scan", outcome{exitFailed, "PARTITION  ROWS  BYTES  DAMAGED  CONFLICTS  UNFINISHED\n" +

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -29,7 +30,7 @@ func (s *supervisor) startChild(i int) (*child, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(s.program, n.args...)
+	cmd := exec.Command(s.program, s.arguments(i)...)
 	cmd.Env = nodeEnviron(s.p.environ, len(s.nodes), runtime.GOMAXPROCS(0))
 	cmd.SysProcAttr = childAttributes()
 	cmd.Stdout, cmd.Stderr = log, log
@@ -42,6 +43,21 @@ func (s *supervisor) startChild(i int) (*child, error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	return &child{node: i, pid: cmd.Process.Pid, started: time.Now(), cmd: cmd, life: life, log: log}, nil
+}
+
+// arguments returns a node's. One whose directory is gone while others have theirs comes back as its own replacement.
+func (s *supervisor) arguments(i int) []string {
+	n := s.nodes[i]
+	if !blank(n.dir) || !slices.ContainsFunc(s.nodes, func(other devNode) bool { return !blank(other.dir) }) {
+		return n.args
+	}
+	return append(slices.Clone(n.args), "--replace", n.name)
+}
+
+// blank reports whether a directory is not there, or empty.
+func blank(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err != nil || len(entries) == 0
 }
 
 // nodeEnviron returns a node's environment, from dev's own. The variables that are flags stay behind, since they were meant

@@ -12,9 +12,11 @@ const (
 	LogLineBytes    = 16 << 10 // of a node's log under dev; what is longer is cut into pieces
 	LogFileBytes    = 64 << 20 // of a node's log file under dev, before it moves to .old, of which there is one
 	SweptDirsMax    = 64       // temporary directories of dead devs that one dev looks at
+	barCells        = 20       // of a progress bar
 	freePortTries   = 100      // of dev with port 0: tries for one listener
 
 	askTimeout     = 5 * time.Second        // one question to a node, the connection included
+	watchEvery     = time.Second            // between two questions of status --watch
 	repairTimeout  = 24 * time.Hour         // a repair of the whole cluster; interrupt it earlier
 	readyEvery     = 100 * time.Millisecond // between two rounds of dev's questions
 	readyPatience  = 30 * time.Second       // until dev says who is missing; it goes on asking, and says it again

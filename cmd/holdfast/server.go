@@ -44,7 +44,7 @@ func (f *serverFlags) register(fs *flag.FlagSet) {
 	fs.StringVar(&f.Name, "name", "", "")
 	fs.StringVar(&f.Cluster, "cluster", node.DefaultCluster, "")
 	fs.StringVar(&f.Zone, "zone", "", "")
-	fs.IntVar(&f.Weight, "weight", 1, "")
+	fs.IntVar(&f.Weight, "weight", 0, "")
 	fs.StringVar(&f.RESP, "resp", "127.0.0.1:6379", "")
 	fs.StringVar(&f.Memcache, "memcache", "127.0.0.1:11211", "")
 	fs.StringVar(&f.HTTP, "http", "127.0.0.1:8379", "")
@@ -54,6 +54,7 @@ func (f *serverFlags) register(fs *flag.FlagSet) {
 	fs.BoolVar(&f.Insecure, "insecure", false, "")
 	f.registerTrust(fs)
 	fs.Var((*listFlag)(&f.Join), "join", "")
+	fs.StringVar(&f.Replace, "replace", "", "")
 	fs.IntVar(&f.Expect, "expect", 0, "")
 	fs.BoolVar(&f.Proxy, "proxy", false, "")
 	f.registerQuorum(fs)
@@ -249,6 +250,10 @@ func (s *serving) announce(n server) {
 // outOfService closes what is left of a node that stopped by itself, and returns why it did.
 func (s *serving) outOfService(n server) error {
 	err := n.Err()
+	if errors.Is(err, node.ErrLeft) {
+		s.flags.Logger.Info("left the cluster; this directory is not needed any more", "node", s.flags.Name, "dir", s.flags.Dir)
+		return s.shutdown(n)
+	}
 	if err == nil {
 		err = errors.New("the node ended without a reason")
 	}

@@ -17,8 +17,15 @@ func runStatus(ctx context.Context, p *process, args []string) error {
 	fs := newFlags("status")
 	t := targetFlags(fs)
 	asJSON := fs.Bool("json", false, "")
+	watching := fs.Bool("watch", false, "")
 	if err := p.parse(fs, args); err != nil {
 		return err
+	}
+	if *watching && *asJSON {
+		return refuse("--watch and --json: want one of them")
+	}
+	if *watching {
+		return t.watch(ctx, p)
 	}
 	var s protocol.Status
 	if err := t.askObject(ctx, &s, "HOLDFAST", "STATUS"); err != nil {
@@ -48,6 +55,11 @@ func writeStatus(w io.Writer, s protocol.Status) error {
 	}
 	if err := writeTable(w, rows); err != nil {
 		return err
+	}
+	for _, n := range s.Nodes {
+		if n.Transfer != nil {
+			fmt.Fprintf(w, "\n%s\n", transferLine(n.Name, *n.Transfer))
+		}
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", verdict(s))
 	return err
@@ -81,6 +93,7 @@ func verdict(s protocol.Status) string {
 	if len(moving) > 0 {
 		lines = append(lines, strings.Join(moving, ", "))
 	}
+	lines = append(lines, changeLines(s.Change)...)
 	if hints > 0 {
 		lines = append(lines, fmt.Sprintf("%d hints wait for delivery: they go out by themselves once their nodes are back", hints))
 	}

@@ -1,0 +1,102 @@
+package node
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/holdfastdb/holdfast/replica/merkle"
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// giveUp removes what this node holds of partitions that are no longer its own, once every owner has taken it over and has it on
+// disk. A few partitions a look.
+func (c *changer) giveUp(ctx context.Context, s ring.State) {
+	if len(s.Unacknowledged()) > 0 || time.Since(c.since) < giveUpAfter {
+		return // somebody may still go by a layout in which this node has a role, or the next step comes in a moment
+	}
+	given := 0
+	for p := range ring.Partition(s.Layout.Q) {
+		if given == giveUpsMax || ctx.Err() != nil {
+			wake(c.poke)
+			return
+		}
+		if s.Layout.Holds(c.n.id, p) || !c.n.stores(p) || time.Now().Before(c.retry[p]) {
+			continue
+		}
+		given++
+		if err := c.giveUpOne(ctx, s, p); err != nil {
+			c.retry[p] = time.Now().Add(takeOverRetry)
+			c.n.cfg.Logger.Debug("a partition that is no longer this node's stays for now", "partition", p, "because", err)
+		}
+	}
+}
+
+// stores reports whether this node has rows of a partition.
+func (n *Node) stores(p ring.Partition) bool {
+	for space := range uint8(request.SpacesMax) {
+		if n.store.Counts(space, p).Rows > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// giveUpOne has every owner take the partition over from this node, and removes it. That nothing was added meanwhile the tree tells:
+// nothing may be, for requests under older layouts are refused, and under this one nobody writes here.
+func (c *changer) giveUpOne(ctx context.Context, s ring.State, p ring.Partition) error {
+	before := c.n.store.Root(p)
+	if before == (merkle.Root{}) {
+		return fmt.Errorf("its rows are still being counted after an unclean stop")
+	}
+	for _, id := range s.Layout.Owners[p] {
+		if err := c.n.askToTake(ctx, id, p, s.Layout.Version); err != nil {
+			return fmt.Errorf("%s has not taken it over: %w", c.n.nameOf(id), err)
+		}
+	}
+	if now := c.n.members.State(); c.n.store.Root(p) != before || now.Edition() != s.Edition() {
+		return fmt.Errorf("it changed meanwhile")
+	}
+	_, err := c.n.store.GiveUp(ctx, p)
+	return err
+}
+
+// askToTake asks an owner to take from this node what it lacks of a partition; it returns nil when the owner has it on disk.
+func (n *Node) askToTake(ctx context.Context, owner ring.NodeID, p ring.Partition, version uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, askToTakeMax)
+	defer cancel()
+	payload := binary.BigEndian.AppendUint64(nil, version)
+	_, err := n.control(ctx, owner, controlTake, binary.BigEndian.AppendUint16(payload, uint16(p)))
+	return err
+}
+
+// serveTake is what an owner is asked: to take a partition over from a node that is about to give it up.
+func (n *Node) serveTake(ctx context.Context, from ring.NodeID, payload []byte) ([]byte, error) {
+	if len(payload) != 10 {
+		return nil, request.ErrMalformed
+	}
+	version, p := binary.BigEndian.Uint64(payload), ring.Partition(binary.BigEndian.Uint16(payload[8:]))
+	s := n.members.State()
+	if s.IsZero() || int(p) >= s.Layout.Q || s.Layout.Version != version || !s.Layout.Holds(n.id, p) {
+		return nil, fmt.Errorf("this node goes by layout %d: %w", s.Layout.Version, request.ErrStaleLayout)
+	}
+	_, err := n.pull(ctx, p, from, forTransfer)
+	return nil, err
+}
+
+// empty reports whether this node, which leaves, has nothing left to do for anybody: no role, no data, no hint, no client.
+func (c *changer) empty(s ring.State) bool {
+	n := c.n
+	me, _ := s.Member(n.id)
+	if me.Status != ring.Leaving {
+		return false
+	}
+	for p := range ring.Partition(s.Layout.Q) {
+		if s.Layout.Holds(me.ID, p) || n.stores(p) {
+			return false
+		}
+	}
+	return n.store.HintStats().Pending() == 0 && (n.resp.Connections() == 0 || n.draining.Load())
+}

@@ -1,0 +1,85 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// spread tells the other nodes the ring document over the wire between nodes whenever it has changed, and takes theirs. Gossip brings
+// it everywhere at last; but a change of the ring is many steps, each of which all members must acknowledge, and a step by this way
+// takes milliseconds.
+func (n *Node) spread(ctx context.Context) {
+	repeat := time.NewTicker(spreadEvery)
+	defer repeat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.changer.news:
+		case <-repeat.C:
+			if len(n.members.State().Unacknowledged()) == 0 && len(n.changes()) == 0 && !n.leaving() {
+				continue // nobody waits for anything: gossip will do
+			}
+		}
+		n.gossip.Announce()
+		n.exchangeRing(ctx)
+	}
+}
+
+// changes returns what is under way.
+func (n *Node) changes() []ring.Change {
+	if s := n.members.State(); !s.IsZero() {
+		return s.Layout.Changes
+	}
+	return nil
+}
+
+// exchangeRing exchanges documents with every node in reach, all at once.
+func (n *Node) exchangeRing(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, m := range n.members.State().Members {
+		if m.ID != n.id && m.Status != ring.Removed && n.up(m.ID) {
+			wg.Go(func() { n.exchangeRingWith(ctx, m.ID) })
+		}
+	}
+	wg.Wait()
+}
+
+// exchangeRingWith tells one node the document and takes what it answers. A node that does not answer is told again with the
+// next news, or by gossip.
+func (n *Node) exchangeRingWith(ctx context.Context, id ring.NodeID) {
+	ctx, cancel := context.WithTimeout(ctx, controlPatience)
+	defer cancel()
+	answer, err := n.control(ctx, id, controlRing, n.members.State().Encode())
+	if err == nil && len(answer) > 0 {
+		err = n.hearRing(id, answer)
+	}
+	if err != nil {
+		n.cfg.Logger.Debug("ring document not exchanged", "with", id, "error", err)
+	}
+}
+
+// hearRing takes what a node says of the ring.
+func (n *Node) hearRing(from ring.NodeID, encoded []byte) error {
+	told, err := ring.DecodeState(encoded)
+	if err != nil {
+		return err
+	}
+	return n.members.hear(from, told)
+}
+
+// serveRing answers another node's document with this one's, or with nothing when both are the same. A node that was removed is not
+// listened to, but told.
+func (n *Node) serveRing(from ring.NodeID, encoded []byte) ([]byte, error) {
+	if err := n.hearRing(from, encoded); err != nil && !errors.Is(err, ring.ErrFenced) {
+		return nil, err
+	}
+	if own := n.members.State().Encode(); string(own) != string(encoded) {
+		return own, nil
+	}
+	return nil, nil
+}

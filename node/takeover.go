@@ -1,0 +1,119 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// taking is the taking over of one partition.
+type taking struct {
+	again time.Time // after a failure: when to try again
+	busy  bool
+	wait  string // why it failed, in words
+}
+
+// takeOver starts to take over what the document gives this node, takeOversMax partitions at a time, and forgets what the document
+// no longer asks for.
+func (c *changer) takeOver(ctx context.Context, s ring.State) {
+	due := c.due(s)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.forgetLocked(s)
+	pending, busy := 0, 0
+	for h := range due {
+		if !c.mu.held[h] {
+			pending++
+		}
+	}
+	c.progress.begin(pending, time.Now())
+	for _, t := range c.mu.taking {
+		if t.busy {
+			busy++
+		}
+	}
+	for h, from := range due {
+		t := c.mu.taking[h]
+		if t == nil {
+			t = &taking{}
+			c.mu.taking[h] = t
+		}
+		if busy >= takeOversMax || t.busy || c.mu.held[h] || time.Now().Before(t.again) {
+			continue
+		}
+		busy++
+		t.busy = true
+		c.wg.Go(func() { c.take(ctx, h, from) })
+	}
+}
+
+// due returns the changes that bring this node a partition, as far as it may be taken over already, and from whom.
+func (c *changer) due(s ring.State) map[ring.Held][]ring.NodeID {
+	due := make(map[ring.Held][]ring.NodeID)
+	for _, change := range s.Layout.Changes {
+		if s.Layout.In(change) != c.n.id {
+			continue
+		}
+		if from, began, ok := s.Sources(change.Partition); ok {
+			due[ring.Held{Partition: change.Partition, Began: began}] = from
+		}
+	}
+	return due
+}
+
+func (c *changer) forgetLocked(s ring.State) {
+	c.mu.waits = c.mu.waits[:0]
+	for h, t := range c.mu.taking {
+		if change, under := s.Layout.Change(h.Partition); (!under || change.Began != h.Began) && !t.busy {
+			delete(c.mu.taking, h)
+			delete(c.mu.held, h)
+		} else if t.wait != "" && !c.mu.held[h] && !slices.Contains(c.mu.waits, t.wait) {
+			c.mu.waits = append(c.mu.waits, t.wait)
+		}
+	}
+}
+
+// take takes one partition over from all that hold it, and has it on disk before it says so.
+func (c *changer) take(ctx context.Context, h ring.Held, from []ring.NodeID) {
+	var err error
+	for i, id := range from {
+		var got pulled
+		got, err = c.n.pull(ctx, h.Partition, id, forTransfer)
+		c.progress.add(got, err == nil && i == len(from)-1)
+		if err != nil {
+			err = fmt.Errorf("%s to take partition %d from: %w", c.n.nameOf(id), h.Partition, err)
+			break
+		}
+	}
+	c.took(h, err)
+}
+
+func (c *changer) took(h ring.Held, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.mu.taking[h]
+	t.busy, t.wait = false, ""
+	if err != nil {
+		t.again, t.wait = time.Now().Add(takeOverRetry), err.Error()
+	} else {
+		c.mu.held[h] = true
+	}
+	wake(c.poke)
+}
+
+// holding returns the changes of the document that this process has taken over. What an earlier one said is said anew, for the directory
+// may have been put back to an older state since; where it was not, comparing trees is all that it costs.
+func (c *changer) holding(s ring.State) (held []ring.Held) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, change := range s.Layout.Changes {
+		h := ring.Held{Partition: change.Partition, Began: change.Began}
+		if c.mu.held[h] {
+			held = append(held, h)
+		}
+	}
+	return held
+}

@@ -1,0 +1,72 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/holdfastdb/holdfast/causal"
+	"github.com/holdfastdb/holdfast/replica/merkle"
+	"github.com/holdfastdb/holdfast/request"
+)
+
+func TestPartitionGivenUpLeavesNothingBehind(t *testing.T) {
+	cfg := memConfig(vfs.NewMem())
+	cfg.MarkersPerTarget = 3
+	s := openStore(t, cfg)
+	rows := 2*GiveUpRowsMax + 1
+	for i := range rows {
+		v := version(s, "value")
+		v.ExpireAt = time.Now().Add(time.Hour).UnixMilli()
+		el := &request.Write{Key: keyOf(fmt.Sprintf("{p}%d", i)), Mint: &put{versions: []causal.Version{v}}}
+		if i < 5 {
+			owing(el, targetA)
+		}
+		write(t, s, el)
+	}
+	write(t, s, blind(s, "{p}1", "beside"), standingIn(setter(s, "{p}hinted", "value"), targetB), setter(s, "{q}kept", "value"))
+	wantHints(t, s, 3, 1, 1)
+	before := read(t, s, "{p}0").Siblings[0].Dot.Actor
+
+	p := keyOf("{p}").Partition
+	if removed, err := s.GiveUp(context.Background(), p); err != nil || removed != rows {
+		t.Fatalf("removed %d rows of %d, %v", removed, rows, err)
+	}
+	for range 2 { // and after a restart
+		wantHints(t, s, 0, 1, 0)
+		wantTrees(t, s)
+		if c := s.Total(); c.Rows != 1 || c.Keys != 1 || c.Siblings != 0 {
+			t.Fatalf("counts %+v", c)
+		}
+		if root := s.Root(p); root.Sum != (merkle.Root{}).Sum {
+			t.Fatalf("the tree is not empty: %+v", root)
+		}
+		if state := read(t, s, "{p}0"); !state.IsZero() {
+			t.Fatalf("read %v", state)
+		}
+		wantValues(t, read(t, s, "{q}kept"), "value")
+		wantValues(t, read(t, s, "{p}hinted"), "value")
+		if err := s.eachKey([]byte{prefixExpiry}, func(key, _ []byte) error { return fmt.Errorf("left %x", key) }); err != nil {
+			t.Fatal(err)
+		}
+		s = reopen(t, s)
+	}
+	write(t, s, setter(s, "{p}0", "again"))
+	if again := read(t, s, "{p}0").Siblings[0].Dot.Actor; again == before {
+		t.Fatal("a key without a row was minted under its old actor")
+	}
+}
+
+func TestRowOfAPartitionGivenUpIsNotServedFromTheCache(t *testing.T) {
+	s := openMem(t)
+	write(t, s, setter(s, "{p}k", "value"))
+	wantValues(t, read(t, s, "{p}k"), "value")
+	if _, err := s.GiveUp(context.Background(), keyOf("{p}k").Partition); err != nil {
+		t.Fatal(err)
+	}
+	if state := read(t, s, "{p}k"); !state.IsZero() {
+		t.Fatalf("read %v", state)
+	}
+}
