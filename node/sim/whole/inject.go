@@ -69,10 +69,20 @@ func (w *world) ends(f Fault, m *machine) (begin, end func()) {
 	case Broken:
 		return m.fail, m.start
 	case Delete:
-		return func() { m.replace(replicatest.NewDisk()) }, m.start
+		return func() {
+			m.Config.Replace = m.Config.Name // its own replacement, whoever starts it
+			m.replace(replicatest.NewDisk())
+			m.deletions++
+		}, m.start
 	case Restore:
 		var old *replicatest.Disk // this fault's own: several may overlap
-		return func() { old = m.backUp(f.Amount == 0) }, func() { m.replace(old); m.start() }
+		var deletions int
+		return func() { old, deletions = m.backUp(f.Amount == 0), m.deletions }, func() {
+			if m.deletions == deletions { // its replacement is in service, and what the old disk holds is fenced
+				m.replace(old)
+			}
+			m.start()
+		}
 	}
 	panic("whole: unknown fault " + f.Kind)
 }
@@ -129,6 +139,7 @@ func (w *world) settle() {
 	time.Sleep(calmAfter)
 	w.probe()
 	time.Sleep(expireMax + driftMax + sweepMax) // a sibling is removed by each copy in its own time
+	w.await(drainMax, "the ring is at rest", w.atRest)
 	w.await(drainMax, "the hints are delivered", func() bool { return w.hints() == 0 })
 	w.quiet = w.replicas()
 	if w.script.Seed%2 == 0 { // each way to agree must do without the other
@@ -142,6 +153,14 @@ func (w *world) settle() {
 	w.await(drainMax, "the hints of repairs are delivered", func() bool { return w.hints() == 0 })
 	w.await(drainMax, "the hash trees are complete", w.treesComplete)
 	w.final, w.finalRoots, w.left = w.replicas(), w.roots(), w.hints()
+}
+
+// atRest reports whether no node sees the ring change.
+func (w *world) atRest() bool {
+	return !slices.ContainsFunc(w.machines, func(m *machine) bool {
+		st, err := m.Node.Status()
+		return err != nil || st.Change != nil
+	})
 }
 
 // probe does one of everything at each node while nothing is wrong: all must succeed.

@@ -22,6 +22,8 @@ type machine struct {
 	turns atomic.Int64              // odd while a node runs
 	runs  atomic.Pointer[node.Node] // the node that runs, while it is not about to end
 	kept  map[string]causal.State   // what its disk holds for sure while it is down; nil: nothing
+
+	deletions int // of its directory
 }
 
 // life names the node that runs here; false while none does, or it is about to end.
@@ -50,15 +52,14 @@ func (m *machine) start() {
 	m.runs.Store(m.Node)
 }
 
-// holds returns what the machine's node holds of every key, or of a machine that is down what it kept. Where a node was
-// deleted a fallback's hints do not count: those for it find no way home before the cluster can replace it.
+// holds returns what the machine's node holds of every key, or of a machine that is down what it kept.
 func (m *machine) holds() map[string]causal.State {
 	if m.down() {
 		return m.kept
 	}
 	held := make(map[string]causal.State)
 	for _, key := range m.w.rec.keys() {
-		if state, primary, err := m.Node.Copy([]byte(key)); err == nil && (primary || !m.w.script.has(Delete)) {
+		if state, _, err := m.Node.Copy([]byte(key)); err == nil {
 			held[key] = state
 		}
 	}

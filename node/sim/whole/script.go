@@ -77,7 +77,7 @@ func Generate(seed uint64, kinds []string) *Script {
 	for range faultsMin + rng.IntN(faultsMax-faultsMin+1) {
 		f := Fault{At: between(rng, 0, s.Lasts), For: between(rng, faultMin, faultMax), Kind: kinds[rng.IntN(len(kinds))]}
 		f.draw(rng, s.Nodes)
-		if f.Kind != Delete || !s.has(Delete) { // the cluster cannot replace a node yet: one may go
+		if f.Kind != Delete || !s.has(Delete) { // a second one may hold the last copy
 			s.Faults = append(s.Faults, f)
 		}
 	}
