@@ -184,24 +184,30 @@ func (m *member) metric(t *testing.T, name string) string {
 
 // line is one node's line of HOLDFAST STATUS.
 type line struct {
-	Name        string
-	Alive       bool
-	Keys, Hints int64
+	Name, Status       string
+	Alive              bool
+	Keys, Hints, Bytes int64
 }
 
 // status asks the node for the status of all.
 func (m *member) status() ([]line, error) {
+	var answer struct{ Nodes []line }
+	err := m.ask(&answer, "STATUS")
+	return answer.Nodes, err
+}
+
+// ask asks the node a question of HOLDFAST that is answered in JSON.
+func (m *member) ask(answer any, question ...any) error {
 	conn, err := m.dial()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer conn.Close()
-	text, err := redis.Bytes(conn.Do("HOLDFAST", "STATUS"))
+	text, err := redis.Bytes(conn.Do("HOLDFAST", question...))
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var answer struct{ Nodes []line }
-	return answer.Nodes, json.Unmarshal(text, &answer)
+	return json.Unmarshal(text, answer)
 }
 
 // own returns the node's own line of its status.
@@ -237,6 +243,12 @@ func (m *member) client(t *testing.T) redis.Conn {
 
 // await polls until check returns nil. It fails the test with what check said last.
 func await(t *testing.T, what string, check func() error) time.Duration {
+	t.Helper()
+	return awaitWithin(t, patience, what, check)
+}
+
+// awaitWithin is await with a patience of its own.
+func awaitWithin(t *testing.T, patience time.Duration, what string, check func() error) time.Duration {
 	t.Helper()
 	began := time.Now()
 	tick := time.NewTicker(pollEvery)
