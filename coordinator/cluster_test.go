@@ -596,6 +596,40 @@ func TestFullQueueOfDuesShrinksHintsToPartitionMarks(t *testing.T) {
 	}
 }
 
+func TestRepairThatWaitedTooLongIsNotSent(t *testing.T) {
+	now := time.Now()
+	var r repairing
+	for _, left := range []time.Duration{3 * time.Second, 0, -time.Second, time.Second, 2 * time.Second} {
+		r.add(due{key: request.Key{Name: []byte(left.String())}, until: now.Add(left)}, now)
+	}
+	if len(r.writes) != 3 || r.until != now.Add(time.Second) {
+		t.Fatalf("%d repairs until %v, want 3 for a second", len(r.writes), r.until.Sub(now))
+	}
+}
+
+func TestDuesAreKnownUntilTheyAreDone(t *testing.T) {
+	var d dues
+	d.init()
+	var counters Counters
+	d.add(due{kind: dueRepair, key: request.Key{Partition: 1}}, &counters)
+	d.add(due{kind: dueData, key: request.Key{Partition: 2}}, &counters)
+	for _, step := range []struct {
+		what string
+		have bool
+	}{{"in the queue", true}, {"being done", true}, {"done", false}} {
+		if d.have(1) || d.have(2) != step.have {
+			t.Errorf("%s: a repair counts as owed %v, data %v", step.what, d.have(1), d.have(2))
+		}
+		d.take()
+	}
+	for i := range duesMax + 1 {
+		d.add(due{kind: dueMarker, key: request.Key{Partition: ring.Partition(3 + i/duesMax)}}, &counters)
+	}
+	if !d.have(5) {
+		t.Error("a mark may be of any partition")
+	}
+}
+
 func TestWhatBreaksOnTheWayIsSentAgain(t *testing.T) {
 	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
 		pl := h.places("k")

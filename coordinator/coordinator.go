@@ -94,6 +94,7 @@ func New(cfg Config) *Coordinator {
 	if cfg.Budget == 0 {
 		cfg.Budget = BudgetDefault
 	}
+	cfg.Budget = min(cfg.Budget, BudgetMax)
 	c := &Coordinator{Config: cfg}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.queues.m = make(map[string]*queue)

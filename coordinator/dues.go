@@ -2,6 +2,7 @@ package coordinator
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,16 +29,19 @@ type due struct {
 	key    request.Key
 	seen   causal.Context // dueMarker, dueCancel
 	state  causal.State   // dueData, dueRepair
+	until  time.Time      // dueRepair: when what it carries is too old to be written anywhere
 }
 
 // dues is a bounded queue. When it is full repairs are dropped, for the next read finds them again; markers shrink to a
 // mark that a whole partition owes its target something, which is bounded by partitions times nodes.
 type dues struct {
-	mu    sync.Mutex
-	queue []due
-	owed  map[owedPartition]struct{}
-	wake  chan struct{} // capacity 1; full means that the worker will look anyway
-	last  chan struct{} // closed at Close, when nothing is added any more
+	mu     sync.Mutex
+	queue  []due
+	paying []due // taken from the queue, and not done yet
+	owed   map[owedPartition]struct{}
+	marks  int           // taken from owed, and not done yet
+	wake   chan struct{} // capacity 1; full means that the worker will look anyway
+	last   chan struct{} // closed at Close, when nothing is added any more
 }
 
 type owedPartition struct {
@@ -80,13 +84,27 @@ func (d *dues) take() ([]due, []owedPartition) {
 	if d.queue = d.queue[n:]; len(d.queue) == 0 {
 		d.queue = nil
 	}
+	d.paying = batch
 	var owed []owedPartition
 	for o := range d.owed {
 		owed = append(owed, o)
 	}
 	clear(d.owed)
+	d.marks = len(owed)
 	return batch, owed
 }
+
+// have reports whether anything of a partition waits to be stored: it would be missed by who looks into the store. Repairs are
+// not counted: they end by their deadlines.
+func (d *dues) have(p ring.Partition) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	of := func(one due) bool { return one.key.Partition == p && one.kind != dueRepair }
+	return len(d.owed)+d.marks > 0 || slices.ContainsFunc(d.queue, of) || slices.ContainsFunc(d.paying, of)
+}
+
+// Owes reports whether hints for a partition, or for any as a whole, wait to be stored. It may say so a moment too long.
+func (c *Coordinator) Owes(p ring.Partition) bool { return c.dues.have(p) }
 
 // payDues is the background worker. At Close it pays what is due before it ends.
 func (c *Coordinator) payDues() {
@@ -115,7 +133,8 @@ func (c *Coordinator) payAll() {
 }
 
 func (c *Coordinator) pay(batch []due) {
-	repairs := make(map[ring.NodeID][]*request.Write)
+	repairs := make(map[ring.NodeID]*repairing)
+	now := time.Now()
 	for _, d := range batch {
 		switch d.kind {
 		case dueMarker:
@@ -127,12 +146,35 @@ func (c *Coordinator) pay(batch []due) {
 		case dueCancel:
 			c.told("cancelled hint", c.Store.CancelHint(d.target, d.key, d.seen))
 		case dueRepair:
-			repairs[d.target] = append(repairs[d.target], &request.Write{Key: d.key, Delta: d.state})
+			if repairs[d.target] == nil {
+				repairs[d.target] = &repairing{}
+			}
+			repairs[d.target].add(d, now)
 		}
 	}
-	for target, ws := range repairs {
-		c.repair(target, ws)
+	for target, r := range repairs {
+		if len(r.writes) > 0 {
+			c.repair(target, r)
+		}
 	}
+}
+
+// repairing is the repairs of one replica that are sent together.
+type repairing struct {
+	writes []*request.Write
+	until  time.Time // the earliest of their ends
+}
+
+// add leaves out what waited too long: what a read found is written within a time of that read, wherever it waits, so that it is known
+// when nothing of before some moment is on its way any more. The next read finds the replica again.
+func (r *repairing) add(d due, now time.Time) {
+	if !now.Before(d.until) {
+		return
+	}
+	if len(r.writes) == 0 || d.until.Before(r.until) {
+		r.until = d.until
+	}
+	r.writes = append(r.writes, &request.Write{Key: d.key, Delta: d.state})
 }
 
 // background is for work that outlives its request and must be done even while the node closes.
@@ -154,14 +196,14 @@ func (c *Coordinator) told(what string, err error) {
 }
 
 // repair syncs merged states into a stale replica. Nobody waits for it: a repair that is lost is found by the next read.
-func (c *Coordinator) repair(target ring.NodeID, ws []*request.Write) {
-	c.Counters.ReadRepairs.Add(int64(len(ws)))
+func (c *Coordinator) repair(target ring.NodeID, r *repairing) {
+	c.Counters.ReadRepairs.Add(int64(len(r.writes)))
 	view := c.view.Load()
 	if target != view.Self {
-		c.Peers.Write(target, ws, view.Version, time.Now().Add(copyDeadline), func(error) {})
+		c.Peers.Write(target, r.writes, view.Version, r.until, func(error) {})
 		return
 	}
-	if err := c.Store.Write(c.background(), ws); err != nil {
+	if err := c.Store.Write(c.background(), r.writes); err != nil {
 		c.Logger.Warn("read repair of the own replica failed", "error", err)
 	}
 }

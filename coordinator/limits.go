@@ -6,6 +6,8 @@ import "time"
 const (
 	// BudgetDefault is how long a client waits for its answer at most.
 	BudgetDefault = 3 * time.Second
+	// BudgetMax is the longest budget; a longer one is taken as this. What an operation carries must be gone soon after it was answered.
+	BudgetMax = 30 * time.Second
 	// attemptPatience is how long one coordinator is waited for while another could be asked instead.
 	attemptPatience = 300 * time.Millisecond
 	// copyPatience is how long a primary is waited for before a fallback stands in for it within the same request.

@@ -298,7 +298,7 @@ func (r *reading) repairLate(i int) {
 	}
 	merged := g.Result()
 	for node := range g.Stale {
-		r.c.dues.add(due{kind: dueRepair, target: node, key: g.key, state: merged}, &r.c.Counters)
+		r.c.dues.add(due{kind: dueRepair, target: node, key: g.key, state: merged, until: r.deadline.Add(copyDeadline)}, &r.c.Counters)
 	}
 }
 

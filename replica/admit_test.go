@@ -108,3 +108,20 @@ func TestClosingDoesNotWaitForLeave(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatWaitedLongForLeaveIsReadOnceMore(t *testing.T) {
+	cfg, b := gated()
+	inBubble(t, cfg, func(t *testing.T, s *Store) {
+		write(t, s, owing(setter(s, "k", "old"), targetA))
+		in := newInbox()
+		if err := s.StartHandoff(in.handoff()); err != nil {
+			t.Fatal(err)
+		}
+		settle(2 * handoffEvery)
+		write(t, s, setter(s, "k", "new"))
+		settle(parcelFresh)
+		b.open.Store(true)
+		settle(2 * handoffEvery)
+		wantValues(t, in.got["k"], "new")
+	})
+}

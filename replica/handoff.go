@@ -101,7 +101,8 @@ type parcel struct {
 	items []HandoffItem
 	hints [][]byte // as they were read
 	bytes int
-	last  []byte // queue key of the last that was looked at; nil: none is left
+	last  []byte    // queue key of the last that was looked at; nil: none is left
+	read  time.Time // when reading it began
 }
 
 func (p *parcel) full() bool { return len(p.items) >= HandoffItemsMax || p.bytes >= HandoffBytesMax }
@@ -110,7 +111,7 @@ func (p *parcel) full() bool { return len(p.items) >= HandoffItemsMax || p.bytes
 func (s *Store) payHints(ctx context.Context, h Handoff, target ring.NodeID) error {
 	after := appendTarget(nil, prefixQueue, target)
 	for range HandoffRoundsMax {
-		p, err := s.parcel(ctx, target, after)
+		p, err := s.freshParcel(ctx, target, after)
 		if err != nil || p.last == nil {
 			return err
 		}
@@ -120,7 +121,7 @@ func (s *Store) payHints(ctx context.Context, h Handoff, target ring.NodeID) err
 		if s.forgetful(target, p) {
 			continue
 		}
-		outcomes, err := s.deliver(ctx, h, target, p.items)
+		outcomes, err := s.deliver(ctx, h, target, p.items, p.read)
 		if err != nil {
 			return err
 		}
@@ -147,12 +148,32 @@ func (s *Store) forgetful(target ring.NodeID, p *parcel) (gone bool) {
 	return gone
 }
 
-// deliver sends the items, once clients leave room for that, to whoever succeeds the target.
-func (s *Store) deliver(ctx context.Context, h Handoff, target ring.NodeID, items []HandoffItem) ([]Outcome, error) {
-	if err := s.cfg.Admit(ctx, itemsBytes(items)); err != nil {
-		return nil, fmt.Errorf("replica: handoff: %w", err)
+// freshParcel reads a parcel and waits until clients leave room to send it. If that took long it is read once more: what is sent
+// is no older than a delivery may last, so that it is known when nothing read before some moment is on its way any more.
+func (s *Store) freshParcel(ctx context.Context, target ring.NodeID, after []byte) (*parcel, error) {
+	p, err := s.parcel(ctx, target, after)
+	if err != nil || len(p.items) == 0 {
+		return p, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, deliverTimeout)
+	if err := s.admitItems(ctx, p.items); err != nil {
+		return nil, err
+	}
+	if time.Since(p.read) < parcelFresh {
+		return p, nil
+	}
+	return s.parcel(ctx, target, after)
+}
+
+func (s *Store) admitItems(ctx context.Context, items []HandoffItem) error {
+	if err := s.cfg.Admit(ctx, itemsBytes(items)); err != nil {
+		return fmt.Errorf("replica: handoff: %w", err)
+	}
+	return nil
+}
+
+// deliver sends the items, which were read at that time, to whoever succeeds the target.
+func (s *Store) deliver(ctx context.Context, h Handoff, target ring.NodeID, items []HandoffItem, read time.Time) ([]Outcome, error) {
+	ctx, cancel := context.WithDeadline(ctx, read.Add(deliverTimeout))
 	defer cancel()
 	outcomes, err := h.Deliver(ctx, h.Successor(target), items)
 	if err == nil && len(outcomes) != len(items) {
@@ -164,7 +185,7 @@ func (s *Store) deliver(ctx context.Context, h Handoff, target ring.NodeID, item
 // parcel reads the next hints of the target's queue. The state of a marker is read after the marker, so that it holds
 // all that the marker stands for.
 func (s *Store) parcel(ctx context.Context, target ring.NodeID, after []byte) (*parcel, error) {
-	p := &parcel{}
+	p := &parcel{read: time.Now()}
 	keys, err := s.queued(ctx, target, after)
 	if err != nil {
 		return nil, err
@@ -268,11 +289,11 @@ func (s *Store) payMark(ctx context.Context, h Handoff, target ring.NodeID, p pl
 		return err
 	}
 	for {
-		entries, next, err := s.scan(ctx, p, from, HandoffItemsMax, HandoffBytesMax)
+		items, next, read, err := s.freshScan(ctx, p, from)
 		if err != nil {
 			return err
 		}
-		if err := s.deliverEntries(ctx, h, target, p, entries); err != nil {
+		if err := s.deliverItems(ctx, h, target, items, read); err != nil {
 			return err
 		}
 		if next == nil {
@@ -284,6 +305,28 @@ func (s *Store) payMark(ctx context.Context, h Handoff, target ring.NodeID, p pl
 			return err
 		}
 	}
+}
+
+// freshScan is freshParcel for a part of a place.
+func (s *Store) freshScan(ctx context.Context, p place, from []byte) (items []HandoffItem, next []byte, read time.Time, err error) {
+	read = time.Now()
+	if items, next, err = s.scanItems(ctx, p, from); err != nil || len(items) == 0 {
+		return items, next, read, err
+	}
+	if err = s.admitItems(ctx, items); err != nil || time.Since(read) < parcelFresh {
+		return items, next, read, err
+	}
+	read = time.Now()
+	items, next, err = s.scanItems(ctx, p, from)
+	return items, next, read, err
+}
+
+func (s *Store) scanItems(ctx context.Context, p place, from []byte) (items []HandoffItem, next []byte, err error) {
+	entries, next, err := s.scan(ctx, p, from, HandoffItemsMax, HandoffBytesMax)
+	for _, e := range entries {
+		items = append(items, HandoffItem{request.Key{Space: p.space, Partition: p.partition, Name: e.Key}, e.State})
+	}
+	return items, next, err
 }
 
 // beginPayment returns where the payment of a mark stopped, or begins one: from then on, what is owed is of the next
@@ -301,17 +344,13 @@ func (s *Store) beginPayment(target ring.NodeID, p place) (generation uint64, fr
 	return generation, nil, nil
 }
 
-// deliverEntries delivers one batch of a payment. What is refused of it is owed key by key from then on, so that it holds
+// deliverItems delivers one batch of a payment. What is refused of it is owed key by key from then on, so that it holds
 // up nobody behind it; where all is refused, the target does not take the place now.
-func (s *Store) deliverEntries(ctx context.Context, h Handoff, target ring.NodeID, p place, entries []Entry) error {
-	if len(entries) == 0 {
+func (s *Store) deliverItems(ctx context.Context, h Handoff, target ring.NodeID, items []HandoffItem, read time.Time) error {
+	if len(items) == 0 {
 		return nil
 	}
-	items := make([]HandoffItem, len(entries))
-	for i, e := range entries {
-		items[i] = HandoffItem{request.Key{Space: p.space, Partition: p.partition, Name: e.Key}, e.State}
-	}
-	outcomes, err := s.deliver(ctx, h, target, items)
+	outcomes, err := s.deliver(ctx, h, target, items, read)
 	if err != nil {
 		return err
 	}

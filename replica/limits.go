@@ -57,6 +57,7 @@ const (
 	clockLeaseLow   = 2 * time.Second  // remaining lease at which it is extended
 	sweepEvery      = time.Second      // look for expired siblings
 	handoffEvery    = time.Second      // look for hints to deliver, independent of traffic
-	deliverTimeout  = 30 * time.Second // one delivery
+	deliverTimeout  = 30 * time.Second // one delivery, from the reading of what it carries
+	parcelFresh     = 5 * time.Second  // a parcel that waited longer for leave is read once more
 	DriftMaxDefault = 5 * time.Second  // clock drift between nodes that is expected
 )

@@ -237,6 +237,6 @@ func (r *reading) repairLate() {
 		return
 	}
 	for id := range r.get.Stale {
-		r.n.addDue(due{kind: dueRepair, target: r.n.w.index(id), key: r.key, state: r.get.Result()})
+		r.n.addDue(due{kind: dueRepair, target: r.n.w.index(id), key: r.key, state: r.get.Result(), until: r.deadline + copyDeadline})
 	}
 }

@@ -398,6 +398,7 @@ type due struct {
 	target int
 	key    string
 	state  causal.State
+	until  check.Moment // dueRepair
 }
 
 type dueKind uint8
@@ -445,6 +446,9 @@ func (n *node) pay(d due) {
 }
 
 func (n *node) repair(d due) {
+	if n.now() >= d.until {
+		return
+	}
 	n.w.count.repairs++
 	cp := write{key: d.key, delta: d.state, target: -1}
 	if d.target == n.id {
@@ -453,7 +457,7 @@ func (n *node) repair(d due) {
 	}
 	to := n.w.nodes[d.target]
 	version := n.view.Version
-	n.call(to, n.now()+copyDeadline, func(answer func(error)) {
+	n.call(to, d.until, func(answer func(error)) {
 		to.serveWrite(cp, version, func(_ causal.State, err error) { answer(err) })
 	}, func(error) {})
 }
