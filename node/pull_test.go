@@ -293,6 +293,34 @@ func TestRepairSaysWhomItMissed(t *testing.T) {
 	})
 }
 
+// A tombstone counts as absence: whoever lacks both finds no difference to a node that knows of the delete, and must ask it
+// again after it took the value from a third.
+func TestOneRepairBringsNothingDeletedBack(t *testing.T) {
+	withoutAntiEntropy(t, 3, func(t *testing.T, c *nodetest.Cluster) {
+		roles := [][3]string{{"value", "gone", ""}, {"value", "", "gone"}, {"gone", "value", ""}, {"gone", "", "value"}, {"", "value", "gone"}, {"", "gone", "value"}}
+		for i := range 16 * len(roles) { // for every order in which the primaries of a partition are asked
+			role := roles[i%len(roles)]
+			row := rowNumber(i, 16, "v")
+			writes := map[string]*request.Write{"value": row, "gone": {Key: row.Key, Delta: causal.State{Seen: row.Delta.Seen}}}
+			for at, m := range c.Machines {
+				if w := writes[role[at]]; w != nil {
+					if err := m.Node.Store().Write(t.Context(), []*request.Write{w}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		repair(t, c.Machines[0])
+		for i := range 16 * len(roles) {
+			for at, m := range c.Machines {
+				if got, err := m.Node.Held(string(rowNumber(i, 16, "v").Key.Name)); err != nil || len(got.Siblings) > 0 {
+					t.Errorf("%q: node %d holds %v, %v", roles[i%len(roles)], at+1, got, err)
+				}
+			}
+		}
+	})
+}
+
 // Who takes a partition over must know what was deleted, or a late copy of it would look like news.
 func TestATransferBringsTombstones(t *testing.T) {
 	withoutAntiEntropy(t, 2, func(t *testing.T, c *nodetest.Cluster) {

@@ -217,13 +217,27 @@ func (n *Node) repairOwn(ctx context.Context, o repairOrder) (found []protocol.R
 		n.scanOwn(ctx, own, found)
 	}
 	for i, p := range own {
-		for _, id := range view.Place(p).Primaries {
-			if id != n.id {
-				n.repairFrom(ctx, p, id, &found[i])
-			}
-		}
+		n.repairPartition(ctx, p, view.Place(p).Primaries, &found[i])
 	}
 	return found
+}
+
+// repairPartition takes what this node lacks of a partition from every other primary, and compares again until nobody has
+// anything left for it: a tombstone counts as absence, so that who had neither takes a value from one, and would else
+// miss the delete that another held when it was asked before.
+func (n *Node) repairPartition(ctx context.Context, p ring.Partition, primaries []ring.NodeID, found *protocol.RepairPartition) {
+	for range primaries {
+		before := found.Rows
+		found.Conflicts = 0 // whoever is asked again reports them again
+		for _, id := range primaries {
+			if id != n.id {
+				n.repairFrom(ctx, p, id, found)
+			}
+		}
+		if found.Rows == before || len(found.Unfinished) > 0 {
+			return
+		}
+	}
 }
 
 // scanOwn hashes the stored rows afresh.

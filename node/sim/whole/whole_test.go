@@ -66,7 +66,7 @@ func parseFile(t *testing.T, path string) *Script {
 	return s
 }
 
-// TestScriptsOfFormerFailures replays what once broke an invariant every time that it was played.
+// TestScriptsOfFormerFailures replays what once broke an invariant.
 func TestScriptsOfFormerFailures(t *testing.T) {
 	paths, err := filepath.Glob("testdata/*.script")
 	if err != nil || len(paths) == 0 {
