@@ -76,7 +76,7 @@ func (b *batch) start() {
 		b.read(gets)
 	}
 	if len(own) > 0 {
-		b.coordinateHere(b.attempts(own))
+		b.coordinateHere(b.view, b.attempts(own))
 	}
 }
 
@@ -136,7 +136,7 @@ func (b *batch) coordinate(own []int) {
 		made[j] = freshOp(b.ops[i])
 		ops[j] = &made[j]
 	}
-	b.c.coordinate(ops, b.deadline, func(j int, r request.Result) { b.answer(own[j], r) })
+	b.c.coordinate(b.view, ops, b.deadline, func(j int, r request.Result) { b.answer(own[j], r) })
 }
 
 // freshOp copies an operation, without its result, for an attempt that may outlive the batch.

@@ -322,3 +322,46 @@ func TestReadModifyWritesWaitWhileTheFirstPlacePasses(t *testing.T) {
 		}
 	})
 }
+
+// What waits behind a round while the first place passes on is carried out by the next coordinator, not by the former one beside it.
+func TestReadModifyWritesThatWaitMoveWithTheFirstPlace(t *testing.T) {
+	inHouse(t, 4, 2, 2, func(t *testing.T, h *house) {
+		first := h.places("k")[0]
+		p := first.View().Partition([]byte("k"))
+		s, err := h.state.Leave(first.Self)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for s.Layout.Primaries(p)[0] == first.Self {
+			s = step(t, s)
+		}
+		next := h.nodes[s.Layout.Primaries(p)[0]]
+		for _, n := range h.nodes {
+			n.set("read", houseFault{delay: 20 * time.Millisecond})
+		}
+		const waiting = 20
+		results := make(chan request.Result, waiting+1)
+		for range waiting {
+			go func() { results <- first.incr("k") }()
+			time.Sleep(time.Millisecond)
+		}
+		for _, n := range h.nodes {
+			n.SetView(NewView(n.Self, s, allUp))
+		}
+		if err := first.Quiesce(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range h.nodes {
+			n.SetView(NewView(n.Self, acknowledged(s), allUp))
+		}
+		results <- next.incr("k")
+		seen := map[int64]bool{}
+		for range cap(results) {
+			r := <-results
+			if r.Err != nil || seen[r.Int] {
+				t.Errorf("INCR answered %d, %v; given out before: %v", r.Int, r.Err, seen[r.Int])
+			}
+			seen[r.Int] = true
+		}
+	})
+}

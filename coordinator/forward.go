@@ -205,7 +205,7 @@ func (b *batch) retryHere(as []*attempt) {
 	if b.c.enter() {
 		go func() {
 			defer b.c.wg.Done()
-			b.coordinateHere(as)
+			b.coordinateHere(b.c.view.Load(), as)
 		}()
 		return
 	}
@@ -215,13 +215,13 @@ func (b *batch) retryHere(as []*attempt) {
 }
 
 // coordinateHere carries out this node's own share of its clients' operations.
-func (b *batch) coordinateHere(as []*attempt) {
+func (b *batch) coordinateHere(view *View, as []*attempt) {
 	ops := make([]*request.Op, len(as))
 	for j, a := range as {
 		a.tried = append(a.tried, b.view.Self)
 		ops[j] = a.op
 	}
-	b.c.coordinate(ops, b.deadline, func(j int, r request.Result) {
+	b.c.coordinate(view, ops, b.deadline, func(j int, r request.Result) {
 		if !mayGoOn(r.Err) {
 			b.answer(as[j].at, b.afterLoss(as[j], r))
 			return

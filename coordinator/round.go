@@ -29,6 +29,7 @@ type queue struct {
 // waiting is one read-modify-write in a queue.
 type waiting struct {
 	op       *request.Op
+	layout   uint64 // by which this node is to coordinate it
 	deadline time.Time
 	report   func(request.Result)
 }
@@ -124,7 +125,7 @@ func (c *Coordinator) round(turns []turn) {
 	began := time.Now()
 	reign := c.within() // who coordinates the key after this node must not begin before the round is over
 	defer reign.leave()
-	turns = dropExpired(turns)
+	turns = dropMoved(reign.view, dropExpired(turns))
 	states, errs := c.readAll(reign.view, turns)
 	turns = dropExpired(turns) // the node may have been paused over its read
 	var intents []intent
@@ -147,18 +148,32 @@ func (c *Coordinator) round(turns []turn) {
 // dropExpired answers operations whose deadline passed before they began: they were not executed.
 func dropExpired(turns []turn) []turn {
 	now := time.Now()
-	out := make([]turn, len(turns))
+	return drop(turns, request.ErrExpired, func(w *waiting) bool { return now.After(w.deadline) })
+}
+
+// dropMoved refuses operations that waited here over a change of their partition's roles: this node has acknowledged it, and
+// whoever has the first place now carries out rounds of its own.
+func dropMoved(view *View, turns []turn) []turn {
+	return drop(turns, request.ErrStaleLayout, func(w *waiting) bool {
+		pl := view.Place(w.op.Key.Partition)
+		return w.layout < pl.Since || pl.Handing && w.op.Verb == request.Modify
+	})
+}
+
+// drop answers the operations that are out with an error, and returns the others.
+func drop(turns []turn, err error, out func(*waiting) bool) []turn {
+	kept := make([]turn, len(turns))
 	for i, t := range turns {
-		out[i].id = t.id
+		kept[i].id = t.id
 		for _, w := range t.ops {
-			if now.After(w.deadline) {
-				w.report(request.Result{Err: request.ErrExpired})
+			if out(&w) {
+				w.report(request.Result{Err: err})
 				continue
 			}
-			out[i].ops = append(out[i].ops, w)
+			kept[i].ops = append(kept[i].ops, w)
 		}
 	}
-	return out
+	return kept
 }
 
 func (t turn) answerAll(r request.Result) {

@@ -363,9 +363,9 @@ func (w *writing) decide(i int) {
 	w.report(i, &p.written)
 }
 
-// coordinate carries out writes on this node, one of whose roles for each key is primary or fallback, and reports each
+// coordinate carries out writes on this node, one of whose roles for each key by the view is primary or fallback, and reports each
 // once, by the deadline or a little later. report must not block.
-func (c *Coordinator) coordinate(ops []*request.Op, deadline time.Time, report func(int, request.Result)) {
+func (c *Coordinator) coordinate(view *View, ops []*request.Op, deadline time.Time, report func(int, request.Result)) {
 	var direct []int
 	rounds := c.queues.begin()
 	for i, op := range ops {
@@ -375,7 +375,7 @@ func (c *Coordinator) coordinate(ops []*request.Op, deadline time.Time, report f
 		case op.Verb == request.Modify && c.view.Load().Place(op.Key.Partition).Handing:
 			report(i, request.Result{Err: request.ErrStaleLayout})
 		case op.Verb == request.Modify || op.Verb == request.Delete:
-			rounds.add(waiting{op: op, deadline: deadline, report: func(r request.Result) { report(i, r) }})
+			rounds.add(waiting{op: op, layout: view.Version, deadline: deadline, report: func(r request.Result) { report(i, r) }})
 		default:
 			direct = append(direct, i)
 		}

@@ -225,6 +225,7 @@ func (n *node) serveCoordinate(t *task, layout uint64, notice request.Notice, de
 
 type waiting struct {
 	*task
+	layout   uint64
 	deadline check.Moment
 	report   func(request.Result)
 }
@@ -257,7 +258,7 @@ func (n *node) nextRound(key string) {
 }
 
 func (n *node) round(key string, all []waiting) {
-	turn := n.inTime(all)
+	turn := n.unmoved(key, n.inTime(all))
 	var deadline check.Moment
 	for _, w := range turn {
 		deadline = max(deadline, w.deadline)
@@ -291,6 +292,19 @@ func (n *node) inTime(all []waiting) (turn []waiting) {
 	for _, w := range all {
 		if n.now() > w.deadline {
 			w.report(request.Result{Err: request.ErrExpired})
+			continue
+		}
+		turn = append(turn, w)
+	}
+	return turn
+}
+
+// unmoved is dropMoved.
+func (n *node) unmoved(key string, all []waiting) (turn []waiting) {
+	pl := n.view.Place(n.w.partition(key))
+	for _, w := range all {
+		if w.layout < pl.Since || pl.Handing && w.Verb == request.Modify {
+			w.report(request.Result{Err: request.ErrStaleLayout})
 			continue
 		}
 		turn = append(turn, w)

@@ -363,7 +363,7 @@ func (n *node) coordinate(t *task, deadline check.Moment, report func(request.Re
 		return
 	}
 	if t.Verb == request.Modify || t.Verb == request.Delete {
-		n.enqueue(waiting{t, deadline, report})
+		n.enqueue(waiting{t, n.view.Version, deadline, report})
 		return
 	}
 	m := coordinator.NewMinting([]*request.Op{t.Op}, n.wall().UnixMilli(), n.settled)
