@@ -58,7 +58,7 @@ type pulls struct {
 }
 
 // pull takes from another node what this one lacks of a partition, one way, and syncs it into the store as copies of writes are. What
-// it took is on the disk, fsynced, when it returns without an error; after an error it may be called again, and takes what
+// it took is on the disk, fsynced, when it returns without an error, and after a transfer what it found here, too; after an error it may be called again, and takes what
 // is still lacking. It waits for leave before each chunk, and as long as ctx lasts. Writes go on here and there; those that
 // began before the call at the other node are included.
 func (n *Node) pull(ctx context.Context, p ring.Partition, from ring.NodeID, why reason) (got pulled, err error) {
@@ -93,7 +93,7 @@ func (x *puller) take(ctx context.Context, leaves *merkle.Leaves) error {
 		return nil
 	}
 	err := x.takeRows(ctx, leaves)
-	if err == nil && x.got.Changed > 0 {
+	if err == nil && (x.got.Changed > 0 || x.why == forTransfer) { // others delete what was transferred, and what was here may not be on disk
 		err = x.n.store.Durable(ctx)
 	}
 	if err == nil && x.got.Refused > 0 {

@@ -342,3 +342,24 @@ func TestATransferBringsTombstones(t *testing.T) {
 		}
 	})
 }
+
+// What a new owner says that it holds others delete: it is on the disk even where nothing of it had to travel.
+func TestWhatATransferFindsHeldAlreadyIsOnTheDisk(t *testing.T) {
+	withoutAntiEntropy(t, 2, func(t *testing.T, c *nodetest.Cluster) {
+		from, to := c.Machines[0], c.Machines[1]
+		row := rowNumber(0, 16, "v")
+		for _, m := range c.Machines {
+			if err := m.Node.Store().Write(t.Context(), []*request.Write{{Key: row.Key, Delta: row.Delta}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if rows, err := to.Node.Transfer(t.Context(), row.Key.Partition, from.Node.ID()); err != nil || rows != 0 {
+			t.Fatalf("%d rows travelled, %v", rows, err)
+		}
+		to.PowerCut(0, nil)
+		to.MustStart()
+		if got, err := to.Node.Held(string(row.Key.Name)); err != nil || len(got.Siblings) != 1 {
+			t.Errorf("after a power cut: %v, %v", got, err)
+		}
+	})
+}
