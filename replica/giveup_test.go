@@ -70,3 +70,17 @@ func TestRowOfAPartitionGivenUpIsNotServedFromTheCache(t *testing.T) {
 		t.Fatalf("read %v", state)
 	}
 }
+
+// A copy that was on its way when the partition was given up fails afterwards: what it would have been owed for is with every owner.
+func TestNothingIsOwedOfARowThatWasGivenUp(t *testing.T) {
+	s := openMem(t)
+	el := setter(s, "{p}k", "value")
+	write(t, s, el)
+	if _, err := s.GiveUp(context.Background(), el.Key.Partition); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AddHints(context.Background(), []Owed{{Target: targetA, Key: el.Key, Delta: el.Delta}}); err != nil {
+		t.Fatal(err)
+	}
+	wantHints(t, s, 0, 0, 0)
+}

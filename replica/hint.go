@@ -157,14 +157,15 @@ func (h *heldHint) owing(seen causal.Context, settled func(causal.Stamp) bool) h
 }
 
 // oweStored is owe for what is in the key's own row already and known by its context alone. A data hint is given the row:
-// the context without its values would say there that the values are gone.
+// the context without its values would say there that the values are gone. Without a row nothing is owed: it was given up meanwhile,
+// after every owner had taken it over, and a marker of it could never be delivered.
 func (w *writer) oweStored(target ring.NodeID, k request.Key, seen causal.Context) error {
+	own, err := w.row(k)
+	if err != nil || own.encoded == nil {
+		return err
+	}
 	missed := causal.State{Seen: seen}
 	if held, err := w.hint(target, k); err == nil && held.encoded != nil && held.kind == hintData {
-		own, err := w.row(k)
-		if err != nil {
-			return err
-		}
 		missed = own.state
 	}
 	return w.owe(target, k, missed)

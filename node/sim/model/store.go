@@ -234,12 +234,16 @@ func (w *writer) owe(target int, key string, delta causal.State) {
 	w.putHint(id, held, known, next)
 }
 
-// oweStored is writer.oweStored: a data hint is given the row.
+// oweStored is writer.oweStored: a data hint is given the row, and of a row that was given up nothing is owed.
 func (w *writer) oweStored(target int, key string, seen causal.Context) {
 	d := w.n.store.live
+	own, known := d.rows[key]
+	if !known {
+		return
+	}
 	missed := causal.State{Seen: seen}
 	if held, known := d.hints[hintID{target, key}]; known && held.data {
-		missed = d.rows[key].state
+		missed = own.state
 	}
 	w.owe(target, key, missed)
 }
