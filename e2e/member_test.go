@@ -197,8 +197,10 @@ func (m *member) status() ([]line, error) {
 }
 
 // ask asks the node a question of HOLDFAST that is answered in JSON.
-func (m *member) ask(answer any, question ...any) error {
-	conn, err := m.dial()
+func (m *member) ask(answer any, question ...any) error { return askAt(m.resp(), answer, question...) }
+
+func askAt(addr string, answer any, question ...any) error {
+	conn, err := dialAt(addr)
 	if err != nil {
 		return err
 	}
@@ -225,8 +227,10 @@ func (m *member) own() (line, error) {
 }
 
 // dial connects a client that waits longer for an answer than any node may take.
-func (m *member) dial() (redis.Conn, error) {
-	return redis.Dial("tcp", m.resp(), redis.DialConnectTimeout(5*time.Second), redis.DialReadTimeout(20*time.Second),
+func (m *member) dial() (redis.Conn, error) { return dialAt(m.resp()) }
+
+func dialAt(addr string) (redis.Conn, error) {
+	return redis.Dial("tcp", addr, redis.DialConnectTimeout(5*time.Second), redis.DialReadTimeout(20*time.Second),
 		redis.DialWriteTimeout(20*time.Second))
 }
 
