@@ -19,31 +19,48 @@ type manual struct {
 	unread  map[string]bool
 	c       *cluster
 	desk    string // the machine of the operator's own
+	dead    string // the node that is given up or replaced
 	network string // the front of the nodes' addresses
 }
 
-// openManual reads a section of docs/operations.md for the nodes of a cluster.
-func openManual(t *testing.T, section string, c *cluster) *manual {
+// openManual reads sections of docs/operations.md for the nodes of a cluster.
+func openManual(t *testing.T, c *cluster, sections ...string) *manual {
 	t.Helper()
+	if _, err := exec.LookPath("bash"); err != nil {
+		lacking(t, "bash is not installed")
+	}
 	b, err := os.ReadFile("../docs/operations.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, text, found := strings.Cut(string(b), "\n## "+section+"\n")
-	if !found {
-		t.Fatalf("docs/operations.md has no section %q", section)
-	}
-	text, _, _ = strings.Cut(text, "\n## ")
 	m := &manual{t: t, c: c, desk: t.TempDir(), blocks: map[string]string{}, unread: map[string]bool{}}
-	for i, block := range strings.Split(text, "```") {
-		if code, ok := strings.CutPrefix(block, "sh\n# "); ok && i%2 == 1 {
-			title, commands, _ := strings.Cut(code, "\n")
-			m.blocks[title], m.unread[title] = commands, true
+	for _, section := range sections {
+		_, text, found := strings.Cut(string(b), "\n## "+section+"\n")
+		if !found {
+			t.Fatalf("docs/operations.md has no section %q", section)
 		}
+		text, _, _ = strings.Cut(text, "\n## ")
+		m.open(text)
 	}
 	host := c.nodes[0].host
 	m.network = host[:strings.LastIndex(host, ".")+1]
 	return m
+}
+
+// open adds a section's blocks.
+func (m *manual) open(text string) {
+	m.t.Helper()
+	for i, block := range strings.Split(text, "```") {
+		if i%2 == 0 {
+			continue
+		}
+		code, ok := strings.CutPrefix(block, "sh\n# ")
+		title, commands, _ := strings.Cut(code, "\n")
+		if !ok || m.blocks[title] != "" {
+			m.t.Fatalf("a block of docs/operations.md does not say where it is to be run, or says what another says: %s", block)
+		}
+		m.blocks[title], m.unread[title] = commands, true
+	}
 }
 
 // block returns the commands whose first line begins like that.
@@ -71,14 +88,45 @@ func (m *manual) here(commands string, n *member) string {
 // run runs commands for a node, in a directory of the desk, and returns what they print.
 func (m *manual) run(dir, commands string, n *member) string {
 	m.t.Helper()
-	cmd := exec.Command("bash", "-ec", m.here(commands, n))
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "NAME="+n.name, "HOST="+n.host)
-	out, err := cmd.Output()
+	out, err := m.command(dir, commands, n).Output()
 	if err != nil {
 		m.t.Fatalf("%s: %v: %s", commands, err, err.(*exec.ExitError).Stderr)
 	}
 	return string(out)
+}
+
+// command returns commands for a node, not started. The node's own program comes first on the path.
+func (m *manual) command(dir, commands string, n *member) *exec.Cmd {
+	cmd := exec.Command("bash", "-ec", m.here(commands, n))
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "NAME="+n.name, "HOST="+n.host, "DEAD="+m.dead, "HOLDFAST_ADDR="+n.resp(),
+		"PATH="+filepath.Dir(n.program)+":"+os.Getenv("PATH"))
+	if n.running() {
+		cmd.Env = append(cmd.Env, fmt.Sprint("PID=", n.cmd.Process.Pid))
+	}
+	return cmd
+}
+
+// on runs the commands under a title at a node, and returns what they print.
+func (m *manual) on(n *member, title string) string {
+	m.t.Helper()
+	return m.run(m.desk, m.block(title), n)
+}
+
+// start starts a node as the commands under a title do.
+func (m *manual) start(n *member, title string) {
+	m.t.Helper()
+	args := m.run(m.desk, `holdfast() { shift; printf '%s\n' "$@"; }`+"\n"+m.block(title), n)
+	n.flags = strings.Split(strings.TrimSpace(args), "\n")
+	n.start(m.t)
+}
+
+// complete fails the test if some commands were not run.
+func (m *manual) complete() {
+	m.t.Helper()
+	for title := range m.unread {
+		m.t.Errorf("nobody runs what stands under %q", title)
+	}
 }
 
 // onEvery runs commands on every node in turn, and waits until the node says that it has taken the change.
@@ -129,22 +177,17 @@ func (m *manual) issue(n *member, as string) {
 // TestKeysAndCertificatesByTheBook does all that docs/operations.md says of them, under load: no command fails, none is
 // unsure, and nobody refuses anybody.
 func TestKeysAndCertificatesByTheBook(t *testing.T) {
-	for _, tool := range []string{"bash", "openssl"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			lacking(t, tool+" is not installed")
-		}
+	if _, err := exec.LookPath("openssl"); err != nil {
+		lacking(t, "openssl is not installed")
 	}
 	c := plan(t, 3, t.TempDir())
-	m := openManual(t, "Keys and certificates", c)
+	m := openManual(t, c, "Keys and certificates")
 	m.run(m.desk, m.block("Once, on a machine of your own"), c.nodes[0])
-	start := m.block("On every node, with its name")
 	for _, n := range c.nodes {
 		m.bring("cluster.key", n, "cluster.key")
 		m.bring("ca.pem", n, "ca.pem")
 		m.issue(n, "node")
-		args := m.run(m.desk, `holdfast() { shift; printf '%s\n' "$@"; }`+"\n"+start, n)
-		n.flags = strings.Split(strings.TrimSpace(args), "\n")
-		n.start(t)
+		m.start(n, "On every node, with its name")
 	}
 	c.awaitAlive(t)
 	l := load(t, connections, pause(), c.nodes...)
@@ -175,7 +218,5 @@ func TestKeysAndCertificatesByTheBook(t *testing.T) {
 	c.nodes[1].terminate(t) // and what was changed last is good for a new connection
 	c.nodes[1].start(t)
 	c.awaitAlive(t)
-	for title := range m.unread {
-		t.Errorf("nobody runs what stands under %q", title)
-	}
+	m.complete()
 }

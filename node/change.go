@@ -206,7 +206,7 @@ func (n *Node) Remove(name string) error {
 		case m.ID == n.id:
 			return s, fmt.Errorf("%s is this node: use `holdfast leave`", name)
 		case m.Status != ring.Removed && n.gossip.Alive(m.ID):
-			return s, fmt.Errorf("%s is alive: use `holdfast leave` there, or stop it first", name)
+			return s, fmt.Errorf("%s is alive, or was a moment ago: use `holdfast leave` there, or stop it, wait some seconds and ask again", name)
 		}
 		after, err := s.Remove(m.ID)
 		if errors.Is(err, ring.ErrFenced) {
