@@ -143,8 +143,12 @@ func (v *served) part() []*session {
 }
 
 // goodbye promises the dialer that what it has forwarded and was not answered before is not executed, and asks it to
-// close the connection.
+// close the connection. One that does not know the word is cut off after its answers.
 func (s *session) goodbye() {
+	if s.version < goodbyeSince {
+		s.w.finish()
+		return
+	}
 	s.w.addWaiting(frame{kind: kindGoodbye}, nil)
 	s.w.flush()
 }

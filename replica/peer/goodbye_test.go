@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"io"
 	"net"
 	"testing"
 	"testing/synctest"
@@ -193,10 +194,10 @@ func TestConnectionThatDiesIsNotWaitedFor(t *testing.T) {
 	})
 }
 
-// stranger says hello to b as a third node, and returns the connection.
-func (p *pair) stranger(t *testing.T, conn net.Conn) {
+// stranger says hello to b as a third node that speaks all versions up to one.
+func (p *pair) stranger(t *testing.T, conn net.Conn, version uint8) {
 	t.Helper()
-	ours := hello{versionMin: 1, versionMax: 1, cluster: ring.NodeID{1}, q: 256, node: ring.NodeID{9}, to: nodeB}
+	ours := hello{versionMin: VersionMin, versionMax: version, cluster: ring.NodeID{1}, q: 256, node: ring.NodeID{9}, to: nodeB}
 	began := time.Now()
 	if _, _, err := greet(conn, ours, nil, func() time.Duration { return time.Since(began) }); err != nil {
 		t.Fatal(err)
@@ -216,7 +217,7 @@ func dial(t *testing.T, p *pair) net.Conn {
 func TestDialerThatStaysIsNotWaitedForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, nil)
-		p.stranger(t, dial(t, p))
+		p.stranger(t, dial(t, p), VersionMax)
 		drained := p.drain(time.Minute)
 		time.Sleep(PartingMax - time.Millisecond)
 		if len(drained) != 0 {
@@ -235,7 +236,7 @@ func TestWhoSaysHelloDuringTheDrainHearsTheGoodbye(t *testing.T) {
 		if len(drained) != 0 {
 			t.Error("a connection before its hello is not waited for")
 		}
-		p.stranger(t, conn)
+		p.stranger(t, conn, VersionMax)
 		r := newReader(conn, FrameBytesMax)
 		if err := r.fill(); err != nil {
 			t.Fatal(err)
@@ -246,4 +247,41 @@ func TestWhoSaysHelloDuringTheDrainHearsTheGoodbye(t *testing.T) {
 		conn.Close()
 		want(t, drained, nil)
 	})
+}
+
+func TestWhoDoesNotKnowTheGoodbyeIsCutOffAfterItsAnswers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		block := make(chan struct{})
+		p.serve.onOps = func(context.Context, []*request.Op) { <-block }
+		conn := dial(t, p)
+		p.stranger(t, conn, goodbyeSince-1)
+		ops := &call{kind: kindCoord, layout: 1, ops: []*request.Op{{}}}
+		if err := sendHello(conn, frame{kind: kindCoord, id: 7, deadline: time.Minute}, ops); err != nil {
+			t.Fatal(err)
+		}
+		drained := p.drain(time.Minute)
+		close(block)
+		r := newReader(conn, FrameBytesMax)
+		if err := r.fill(); err != nil {
+			t.Fatal(err)
+		}
+		if f, ok, err := r.next(); !ok || err != nil || f.kind != kindCoord|answerOf || f.id != 7 {
+			t.Errorf("heard %+v, %v, %v", f, ok, err)
+		}
+		if f, ok, err := r.next(); ok || err != nil {
+			t.Errorf("and then %+v, %v", f, err)
+		}
+		if err := r.fill(); err != io.EOF {
+			t.Errorf("the connection ended with %v", err)
+		}
+		want(t, drained, nil)
+	})
+}
+
+func TestGoodbyeOfAVersionThatHasNoneIsNoise(t *testing.T) {
+	l := &link{version: goodbyeSince - 1}
+	if err := l.answer(frame{kind: kindGoodbye}); err != errProtocol {
+		t.Errorf("got %v", err)
+	}
 }

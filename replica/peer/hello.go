@@ -11,12 +11,6 @@ import (
 	"github.com/holdfastdb/holdfast/ring"
 )
 
-// The versions of the protocol that this package speaks. Peers use the highest that both know.
-const (
-	VersionMin = 1
-	VersionMax = 1
-)
-
 // magic begins the payload of a hello.
 const magic = "HOLDFAST"
 
@@ -59,6 +53,7 @@ type hello struct {
 	clock                  time.Duration // the speaker's monotonic clock
 	name                   string
 	auth                   []byte // the proof that the speaker knows the cluster key; see secret
+	version                uint8  // the one that both speak; on no wire, for each side finds it by judge
 }
 
 // refusal is why a hello was not accepted.
@@ -190,7 +185,7 @@ func greet(conn net.Conn, ours hello, keys [][]byte, now func() time.Duration) (
 	if theirs.node != ours.to {
 		return hello{}, sample{}, refusedNode
 	}
-	if _, err := judge(ours, theirs); err != nil {
+	if theirs.version, err = judge(ours, theirs); err != nil {
 		return hello{}, sample{}, err
 	}
 	return theirs, sample{sent: ours.clock, back: now(), theirs: theirs.clock}, nil
@@ -240,7 +235,7 @@ func welcome(conn net.Conn, ours hello, keys [][]byte, now func() time.Duration)
 	if !s.signed(roleDialer, theirs) {
 		return hello{}, from(conn, refuse(conn, refusedKey))
 	}
-	_, err = judge(ours, theirs)
+	theirs.version, err = judge(ours, theirs)
 	if reason, ok := err.(refusal); ok {
 		return theirs, refuse(conn, reason)
 	}

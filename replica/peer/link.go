@@ -21,16 +21,17 @@ var (
 // link is the dialer's end of one connection. Three goroutines stand around it: the writer's, the reader's, and one that
 // tends deadlines and pings. Whichever fails first ends the link, once, and every call in it.
 type link struct {
-	remote *remote
-	class  class
-	conn   net.Conn
-	w      *writer
-	now    func() time.Duration
-	pauses uint64 // of the beat, when the link began
-	offset offset
-	expiry *time.Timer // set to the earliest deadline
-	ended  chan struct{}
-	mu     struct {
+	remote  *remote
+	class   class
+	version uint8 // of the protocol
+	conn    net.Conn
+	w       *writer
+	now     func() time.Duration
+	pauses  uint64 // of the beat, when the link began
+	offset  offset
+	expiry  *time.Timer // set to the earliest deadline
+	ended   chan struct{}
+	mu      struct {
 		sync.Mutex
 		calls    map[uint64]*call
 		deadline deadlines
@@ -45,9 +46,9 @@ type link struct {
 	heard  atomic.Int64 // when bytes last came in, by our clock
 }
 
-func newLink(r *remote, c class, conn net.Conn, look sample, pauses uint64) *link {
+func newLink(r *remote, c class, version uint8, conn net.Conn, look sample, pauses uint64) *link {
 	l := &link{
-		remote: r, class: c, conn: conn, now: r.peers.cfg.Now, pauses: pauses,
+		remote: r, class: c, version: version, conn: conn, now: r.peers.cfg.Now, pauses: pauses,
 		w:      newWriter(conn, c.writeTimeout(), func() { r.peers.counts.socketWrites.Add(1) }),
 		expiry: time.NewTimer(DeadlineMax),
 		ended:  make(chan struct{}),
@@ -210,7 +211,7 @@ func (l *link) answer(f frame) error {
 	switch {
 	case f.kind == kindPing|answerOf:
 		return l.pong(f)
-	case f.kind == kindGoodbye:
+	case f.kind == kindGoodbye && l.version >= goodbyeSince:
 		l.part()
 		return nil
 	case f.kind&answerOf == 0 || f.kind > kindLast|answerOf:

@@ -174,7 +174,7 @@ func (r *remote) greet(ctx context.Context, c class, conn net.Conn) (*link, erro
 	}
 	r.boot.Store(theirs.boot)
 	r.named(theirs.name)
-	return newLink(r, c, conn, look, pauses), conn.SetDeadline(time.Time{})
+	return newLink(r, c, theirs.version, conn, look, pauses), conn.SetDeadline(time.Time{})
 }
 
 func (r *remote) named(name string) {

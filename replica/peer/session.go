@@ -19,16 +19,17 @@ var errContent = fmt.Errorf("%w: malformed request", request.ErrInternal)
 // session is the accepter's end of one connection. Its reader takes all frames that one read from the socket brought,
 // executes them, and has the answers written together.
 type session struct {
-	p      *Peers
-	conn   net.Conn
-	r      *reader
-	w      *writer
-	from   ring.NodeID
-	class  class
-	pauses uint64 // of the beat, when the session began
-	life   context.Context
-	wg     sync.WaitGroup
-	until  time.Duration // the read deadline that is set
+	p       *Peers
+	conn    net.Conn
+	r       *reader
+	w       *writer
+	from    ring.NodeID
+	class   class
+	version uint8  // of the protocol
+	pauses  uint64 // of the beat, when the session began
+	life    context.Context
+	wg      sync.WaitGroup
+	until   time.Duration // the read deadline that is set
 
 	reads    group[*request.Read] // of the reader alone, as is window
 	window   readWindow
@@ -114,7 +115,7 @@ func (p *Peers) met(id ring.NodeID) {
 
 func newSession(p *Peers, conn net.Conn, theirs hello, pauses uint64) *session {
 	s := &session{
-		p: p, conn: conn, from: theirs.node, class: theirs.class, pauses: pauses,
+		p: p, conn: conn, from: theirs.node, class: theirs.class, version: theirs.version, pauses: pauses,
 		r:        newReader(conn, FrameBytesMax),
 		w:        newWriter(conn, writeTimeout, func() { p.counts.socketWrites.Add(1) }),
 		window:   readWindowFirst,

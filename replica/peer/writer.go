@@ -20,6 +20,7 @@ type writer struct {
 		sync.Mutex
 		out    []byte
 		taken  uint64 // how many buffers the goroutine has taken
+		last   bool   // nothing is to be written after what was added by now
 		closed bool
 	}
 	room *sync.Cond // out was taken, or the writer closed
@@ -105,22 +106,32 @@ func (w *writer) close() {
 	w.flush()
 }
 
-// run writes until the connection fails, whose error it returns, or close, when it returns nil. It closes the writer, or
+// finish makes run return once what was added before is written. It does not close the connection.
+func (w *writer) finish() {
+	w.mu.Lock()
+	w.mu.last = true
+	w.mu.Unlock()
+	w.flush()
+}
+
+// run writes until the connection fails, whose error it returns, or close or finish, when it returns nil. It closes the writer, or
 // those who wait for room would wait for ever.
 func (w *writer) run() error {
 	defer w.close()
 	var spare []byte
 	for range w.wake {
 		runtime.Gosched() // let those who are about to add do so: a write costs more than a turn
-		out, closed := w.take(spare)
-		if closed {
+		out, ending := w.take(spare)
+		if len(out) > 0 {
+			if err := w.write(out); err != nil {
+				return err
+			}
+		}
+		if ending {
 			return nil
 		}
 		if len(out) == 0 {
 			continue
-		}
-		if err := w.write(out); err != nil {
-			return err
 		}
 		spare = out[:0]
 		if cap(spare) > keepBytesMax {
@@ -130,17 +141,18 @@ func (w *writer) run() error {
 	return nil
 }
 
-// take leaves spare in the place of the queued bytes and returns them, if there are any.
-func (w *writer) take(spare []byte) (out []byte, closed bool) {
+// take leaves spare in the place of the queued bytes and returns them, if there are any, and whether run is to end after them.
+func (w *writer) take(spare []byte) (out []byte, ending bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	ending = w.mu.closed || w.mu.last
 	if len(w.mu.out) == 0 || w.mu.closed {
-		return nil, w.mu.closed
+		return nil, ending
 	}
 	out, w.mu.out = w.mu.out, spare
 	w.mu.taken++
 	w.room.Broadcast()
-	return out, false
+	return out, ending
 }
 
 // write sends b in pieces, each with a deadline of its own, so that a slow connection may take its time and a stopped

@@ -1,0 +1,6 @@
+//go:build !previous
+
+package peer
+
+// VersionMax is the highest version that this package speaks.
+const VersionMax = goodbyeSince
