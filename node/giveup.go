@@ -90,7 +90,7 @@ func (n *Node) serveTake(ctx context.Context, from ring.NodeID, payload []byte) 
 func (c *changer) empty(s ring.State) bool {
 	n := c.n
 	me, _ := s.Member(n.id)
-	if me.Status != ring.Leaving {
+	if me.Status != ring.Leaving || !n.store.Counted() {
 		return false
 	}
 	for p := range ring.Partition(s.Layout.Q) {

@@ -230,3 +230,35 @@ func TestStatusSaysWhoIsWaitedForAndRemoveFrees(t *testing.T) {
 		}
 	})
 }
+
+// A node that leaves and is killed counts its rows anew when it starts; until then it does not know that it has none.
+func TestALeavingNodeIsNotEmptyBeforeItHasCounted(t *testing.T) {
+	withoutAntiEntropy(t, 2, func(t *testing.T, c *nodetest.Cluster) {
+		put(t, c, 20_000, sameValue, func(int, int) bool { return true })
+		stays, leaves := c.Machines[0], c.Machines[1]
+		if err := leaves.Node.Leave(); err != nil {
+			t.Fatal(err)
+		}
+		c.Eventually(ringChangeMax, "nothing is the leaving node's", func() bool {
+			for _, n := range ringOf(t, stays).Nodes {
+				if n.Name == leaves.Config.Name && n.Primaries > 0 {
+					return false
+				}
+			}
+			return true
+		})
+		time.Sleep(500 * time.Millisecond) // the last steps, but nothing is given up yet
+		if leaves.Node.Store().Total().Rows == 0 {
+			t.Fatal("it gave everything up already")
+		}
+		leaves.Kill()
+		leaves.MustStart()
+		select {
+		case <-leaves.Node.Wait():
+		case <-time.After(ringChangeMax):
+		}
+		if err, rows := leaves.Node.Err(), leaves.Node.Store().Total().Rows; !errors.Is(err, node.ErrLeft) || rows != 0 {
+			t.Errorf("left with %d rows: %v", rows, err)
+		}
+	})
+}
