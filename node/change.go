@@ -67,13 +67,13 @@ func (c *changer) run(ctx context.Context) {
 		case <-c.poke:
 		case <-tick.C:
 		}
-		if s := c.n.members.State(); !s.IsZero() {
-			c.look(ctx, s)
+		if s := c.n.ruling.Load(); s != nil {
+			c.look(ctx, *s)
 		}
 	}
 }
 
-// look does what the document asks of this node now. Each part leaves a new document behind, or nothing; the next look goes on.
+// look does what the document, which rules already, asks of this node now. Each part leaves a new document behind, or nothing; the next look goes on.
 func (c *changer) look(ctx context.Context, s ring.State) {
 	if now := s.Edition(); now != c.seen {
 		c.seen, c.since = now, time.Now()
@@ -180,8 +180,8 @@ func (n *Node) leaving() bool {
 
 // sayFarewell is the last word of a node that leaves and is stopped once it has handed everything on.
 func (n *Node) sayFarewell(ctx context.Context) {
-	if s := n.members.State(); !s.IsZero() && n.leaving() && n.changer.empty(s) {
-		n.changer.report(s)
+	if s := n.ruling.Load(); s != nil && n.leaving() && n.coord.Quiesce(ctx) == nil && n.changer.empty(*s) {
+		n.changer.report(*s)
 		n.exchangeRing(ctx)
 	}
 }

@@ -35,3 +35,25 @@ func (n *Node) Transfer(ctx context.Context, p ring.Partition, from ring.NodeID)
 
 // PulledRows is how many rows the node took from others.
 func (n *Node) PulledRows() int64 { return n.pulls.rows.Load() }
+
+// Ruling is the version of the layout that the node may acknowledge.
+func (n *Node) Ruling() uint64 {
+	if s := n.ruling.Load(); s != nil {
+		return s.Layout.Version
+	}
+	return 0
+}
+
+// Viewed is the version of the layout by which the node's requests go.
+func (n *Node) Viewed() uint64 { return n.coord.View().Version }
+
+// BeforeRuling has f called, from now on, with the version of each new document's layout before it rules.
+func (n *Node) BeforeRuling(f func(version uint64)) {
+	n.members.turn.Lock()
+	defer n.members.turn.Unlock()
+	rule := n.members.changed
+	n.members.changed = func(s ring.State) {
+		f(s.Layout.Version)
+		rule(s)
+	}
+}

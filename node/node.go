@@ -46,8 +46,9 @@ type Node struct {
 	http       *http.Server
 	meters     *meters
 
-	forming  sync.Mutex // held by form, so that Shutdown meets either all that it started or nothing
-	views    sync.Mutex // one view is made at a time
+	forming  sync.Mutex                 // held by form, so that Shutdown meets either all that it started or nothing
+	views    sync.Mutex                 // one view is made at a time
+	ruling   atomic.Pointer[ring.State] // the document of the view in force: what the node may acknowledge
 	slots    atomic.Pointer[protocol.Map]
 	draining atomic.Bool
 	met      atomic.Bool // a quorum was in reach since the start
@@ -337,6 +338,7 @@ func (n *Node) refresh() {
 	}
 	p.Know(ids)
 	n.coord.SetView(coordinator.NewViewWithSuspects(n.id, s, n.up, n.gossip.Alive))
+	n.ruling.Store(&s)
 	n.meetQuorum(s)
 	n.slots.Store(slotMap(s, n.id, n.up))
 }

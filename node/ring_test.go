@@ -262,3 +262,27 @@ func TestALeavingNodeIsNotEmptyBeforeItHasCounted(t *testing.T) {
 		}
 	})
 }
+
+// A document is known before requests go by it. Acknowledged in between, it would be with an operation of the former one under way that nobody
+// waited for.
+func TestALayoutIsAcknowledgedOnlyOnceRequestsGoByIt(t *testing.T) {
+	withoutAntiEntropy(t, 2, func(t *testing.T, c *nodetest.Cluster) {
+		stays, leaves := c.Machines[0].Node, c.Machines[1].Node
+		layouts := 0
+		stays.BeforeRuling(func(version uint64) {
+			if stays.Ruling() > stays.Viewed() {
+				t.Errorf("layout %d may be acknowledged, and requests go by %d", version, stays.Viewed())
+			}
+			if version > stays.Viewed() {
+				layouts++
+			}
+		})
+		if err := leaves.Leave(); err != nil {
+			t.Fatal(err)
+		}
+		<-leaves.Wait()
+		if layouts == 0 {
+			t.Error("the ring did not change")
+		}
+	})
+}
