@@ -47,9 +47,15 @@ func repairs(t *testing.T, m *member) string {
 // fill writes n keys, each with its own name as value, through the nodes by turns, and returns the names.
 func fill(t *testing.T, nodes []*member, n int) []string {
 	t.Helper()
+	return fillNamed(t, nodes, "key:", n)
+}
+
+// fillNamed is fill for keys that begin otherwise.
+func fillNamed(t *testing.T, nodes []*member, front string, n int) []string {
+	t.Helper()
 	names := make([]string, n)
 	for i := range names {
-		names[i] = fmt.Sprint("key:", i)
+		names[i] = fmt.Sprint(front, i)
 	}
 	conns := len(nodes)
 	for i, m := range nodes {
