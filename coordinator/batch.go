@@ -19,6 +19,7 @@ type batch struct {
 	mu       sync.Mutex
 	ops      []*request.Op
 	answered []bool
+	kept     map[int]request.Result // answers that wait for a moment not after the deadline
 	open     int
 	ended    bool
 	done     chan struct{}
@@ -40,6 +41,16 @@ func (b *batch) answer(i int, r request.Result) {
 	if b.open--; b.open == 0 {
 		close(b.done)
 	}
+}
+
+// keep has operation i end with r if it has no other answer by the deadline.
+func (b *batch) keep(i int, r request.Result) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.kept == nil {
+		b.kept = make(map[int]request.Result)
+	}
+	b.kept[i] = r
 }
 
 // running reports whether an operation still waits for its answer.
@@ -102,11 +113,14 @@ func (b *batch) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.ended = true
+	late := !time.Now().Before(b.deadline)
 	for i, op := range b.ops {
 		if b.answered[i] {
 			continue
 		}
-		if op.Verb.Writes() {
+		if r, ok := b.kept[i]; ok && late {
+			op.Result = r
+		} else if op.Verb.Writes() {
 			op.Result = request.Result{Err: maybe("put", b.view.W, 0)}
 		} else {
 			op.Result = request.Result{Err: noQuorum("get", b.view.R, 0)}

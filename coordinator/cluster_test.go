@@ -446,6 +446,65 @@ func TestSetThatOutlivesItsAttemptFoldsNothingIn(t *testing.T) {
 	})
 }
 
+// The connection to the first coordinator breaks with the attempt unread. It is executed just before its deadline, over whatever is
+// there by then: the client must not have been answered by the second attempt yet, nor have written again.
+func TestAttemptThatIsLateRemovesNothingWrittenAfterTheAnswer(t *testing.T) {
+	for name, do := range map[string]func(n *houseNode) error{
+		"SET": func(n *houseNode) error { return n.set1("k", "first") },
+		"DEL": func(n *houseNode) error { return n.del("k").Err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+				pl := h.places("k")
+				pl[0].set("coordinate", houseFault{breaks: true, delay: attemptPatience - 20*time.Millisecond})
+				pl[0].set("write", houseFault{refused: request.ErrDiskLow}) // it does not learn of the second attempt
+				if err := do(pl[1]); err != nil {
+					t.Fatal(err)
+				}
+				pl[0].set("coordinate", houseFault{})
+				pl[0].set("write", houseFault{})
+				mustSet(t, pl[0], "k", "next")
+				time.Sleep(2 * attemptPatience)
+				for _, n := range pl {
+					wantValues(t, n.get("k").State, "next")
+				}
+			})
+		})
+	}
+}
+
+// What waits for a lost attempt to be over is answered truly when the budget ends first.
+func TestAnswerThatWaitsForALostAttemptIsGivenAtTheDeadline(t *testing.T) {
+	b := newBatch(&Coordinator{}, &View{}, []*request.Op{{Verb: request.Put}}, time.Now())
+	a := &attempt{op: b.ops[0], lost: true, quiet: time.Now().Add(time.Hour)}
+	b.conclude(a, request.Result{Int: 7})
+	if b.wait(t.Context()); b.ops[0].Result.Int != 7 || b.ops[0].Result.Err != nil {
+		t.Fatalf("%+v", b.ops[0].Result)
+	}
+}
+
+// The first coordinator was cut off together with a fallback, is back, and does not see the others yet, though they see it. A DEL that
+// comes to it reads a quorum of those two, which know nothing. docs/consistency.md says so.
+func TestADeleteCarriedOutByWhoDoesNotSeeTheOthersYetMeetsNothing(t *testing.T) {
+	inHouse(t, 4, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		id := func(n *houseNode) ring.NodeID { return n.View().Self }
+		h.up(id(pl[1]), id(pl[2]))
+		h.sees(pl[0], id(pl[3]))
+		mustSet(t, pl[1], "k", "v")
+		h.sees(pl[1], h.ids...)
+		if r := pl[1].del("k"); r.Err != nil || r.Int != 0 {
+			t.Fatalf("DEL answered %+v, want 0", r)
+		}
+		wantValues(t, pl[1].get("k").State, "v")
+		h.up(h.ids...)
+		if r := pl[1].del("k"); r.Err != nil || r.Int != 1 {
+			t.Fatalf("after healing DEL answered %+v, want 1", r)
+		}
+		wantValues(t, pl[1].get("k").State)
+	})
+}
+
 func TestBlindPutsStayBesideEachOther(t *testing.T) {
 	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
 		n := h.nodes[h.ids[1]]

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -192,6 +193,7 @@ type houseNode struct {
 type houseFault struct {
 	delay      time.Duration // before execution
 	loseReply  bool          // executed, then the connection breaks
+	breaks     bool          // the connection breaks at once, and what it brought is executed after the delay
 	refused    error         // not executed
 	unanswered bool          // neither executed nor answered before its deadline
 }
@@ -222,19 +224,15 @@ func newHouse(t *testing.T, nodes, r, w int) *house {
 
 // up makes every node's view show exactly these (and itself) as in reach.
 func (h *house) up(ids ...ring.NodeID) {
-	for self, n := range h.nodes {
-		n.SetView(NewView(self, h.state, func(id ring.NodeID) bool {
-			if id == self {
-				return true
-			}
-			for _, u := range ids {
-				if u == id {
-					return true
-				}
-			}
-			return false
-		}))
+	for _, n := range h.nodes {
+		h.sees(n, ids...)
 	}
+}
+
+// sees makes one node's view show exactly these (and itself) as in reach.
+func (h *house) sees(n *houseNode, ids ...ring.NodeID) {
+	self := n.View().Self
+	n.SetView(NewView(self, h.state, func(id ring.NodeID) bool { return id == self || slices.Contains(ids, id) }))
 }
 
 func (h *house) close() {
@@ -293,6 +291,12 @@ func (p housePeers) deliver(kind string, to ring.NodeID, deadline time.Time, ser
 		if f.unanswered {
 			time.Sleep(time.Until(deadline))
 			done(request.ErrLost)
+			return
+		}
+		if f.breaks {
+			done(request.ErrLost)
+			time.Sleep(f.delay)
+			serve(n)
 			return
 		}
 		late := time.Until(deadline)

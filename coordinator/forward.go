@@ -16,6 +16,8 @@ type attempt struct {
 	op    *request.Op    // what is sent; a fresh copy for each attempt, since a late reply may still touch the last one
 	tried []ring.NodeID  // coordinators asked so far, the present one included
 	lost  bool           // an earlier attempt was perhaps executed
+	until time.Time      // the deadline of the present attempt, if it is forwarded
+	quiet time.Time      // none of the lost attempts is executed from then on; zero: none was lost on its way
 	room  [2]ring.NodeID // where tried begins
 }
 
@@ -48,7 +50,11 @@ func (b *batch) forward(to ring.NodeID, as []*attempt) {
 		ops[j] = a.op
 	}
 	b.c.Counters.Forwards.Add(int64(len(as)))
-	b.c.Peers.Coordinate(to, ops, b.c.view.Load().Version, b.c.Settlement.Notice(), b.attemptDeadline(as), func(err error) {
+	until := b.attemptDeadline(as)
+	for _, a := range as {
+		a.until = until
+	}
+	b.c.Peers.Coordinate(to, ops, b.c.view.Load().Version, b.c.Settlement.Notice(), until, func(err error) {
 		b.returned(as, err)
 	})
 }
@@ -109,10 +115,13 @@ func (b *batch) returned(as []*attempt, err error) {
 func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 	lost := isMaybe(r.Err)
 	if !lost && !retryElsewhere(r.Err) {
-		b.answer(a.at, b.afterLoss(a, r))
+		b.conclude(a, b.afterLoss(a, r))
 		return ring.NodeID{}, false
 	}
 	a.lost = a.lost || lost
+	if errors.Is(r.Err, request.ErrLost) && a.until.After(a.quiet) {
+		a.quiet = a.until
+	}
 	to, ok := b.next(a)
 	if stale(r.Err) { // this node must learn of the newer layout first: by the old one nobody else will do it either
 		b.c.behind()
@@ -120,7 +129,7 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 	}
 	again := !ok && (lost || broke(r.Err)) && time.Until(b.deadline) > 2*againAfter
 	if !ok && !again || !b.running(a.at) || a.lost && !a.op.Verb.Idempotent() && !fault.On(fault.RetryModify) || lost && !b.c.Settlement.Retry(a.op.Stamp) {
-		b.answer(a.at, request.Result{Err: b.final(a, r.Err)})
+		b.conclude(a, request.Result{Err: b.final(a, r.Err)})
 		return ring.NodeID{}, false
 	}
 	next := freshOp(a.op)
@@ -143,7 +152,7 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 // startOver tries all coordinators once more, after the connections to those tried had a moment to come back.
 func (b *batch) startOver(a *attempt, err error) {
 	if !b.c.enter() {
-		b.answer(a.at, request.Result{Err: b.final(a, request.ErrClosed)})
+		b.conclude(a, request.Result{Err: b.final(a, request.ErrClosed)})
 		return
 	}
 	defer b.c.wg.Done()
@@ -152,13 +161,28 @@ func (b *batch) startOver(a *attempt, err error) {
 	switch {
 	case !b.running(a.at):
 	case !ok:
-		b.answer(a.at, request.Result{Err: b.final(a, err)})
+		b.conclude(a, request.Result{Err: b.final(a, err)})
 	case to == b.view.Self:
 		b.retryHere([]*attempt{a})
 	default:
 		b.forward(to, []*attempt{a})
 	}
 }
+
+// conclude answers an attempt, but not while an earlier one whose connection broke may still be executed: a SET or DEL that
+// arrives late removes what it meets, and that must not be what its client wrote next. At its deadline a lost attempt is over.
+func (b *batch) conclude(a *attempt, r request.Result) {
+	if !removesWhatItMeets(a.op.Verb) || time.Until(a.quiet) <= 0 || fault.On(fault.AnswerEarly) {
+		b.answer(a.at, r)
+		return
+	}
+	b.keep(a.at, r)
+	time.AfterFunc(time.Until(a.quiet), func() { b.answer(a.at, r) })
+}
+
+// removesWhatItMeets reports whether an operation removes what its coordinator holds, rather than what its client names. A
+// read-modify-write does too, but is never sent again.
+func removesWhatItMeets(v request.Verb) bool { return v == request.Put || v == request.Delete }
 
 // afterLoss is the true answer of an operation whose earlier attempt was perhaps executed: a later attempt's success, but
 // not its refusal, which speaks for itself alone.
@@ -210,7 +234,7 @@ func (b *batch) retryHere(as []*attempt) {
 		return
 	}
 	for _, a := range as {
-		b.answer(a.at, request.Result{Err: b.final(a, request.ErrClosed)})
+		b.conclude(a, request.Result{Err: b.final(a, request.ErrClosed)})
 	}
 }
 
@@ -223,7 +247,7 @@ func (b *batch) coordinateHere(view *View, as []*attempt) {
 	}
 	b.c.coordinate(view, ops, b.deadline, func(j int, r request.Result) {
 		if !mayGoOn(r.Err) {
-			b.answer(as[j].at, b.afterLoss(as[j], r))
+			b.conclude(as[j], b.afterLoss(as[j], r))
 			return
 		}
 		if to, ok := b.settle(as[j], r); ok {

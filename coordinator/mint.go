@@ -10,7 +10,11 @@ import (
 
 // Minting is the request.Minter of one write: what it adds to the coordinator's copy of the key, decided under the
 // key's lock. One Minting serves one Put, PutSeen or DeleteSeen, or a whole round of read-modify-writes of a key. It
-// knows no clock and waits for nothing.
+// waits for nothing.
+//
+// What an operation removes is fixed while its client waits: at the moment of minting its deadline must not have passed, and
+// no client is answered before the deadlines of all attempts at its operation that may still be minted (batch.conclude). So a
+// late attempt never removes what was written after the answer.
 type Minting struct {
 	ops     []*request.Op // one, or a round's
 	read    causal.State  // what the quorum read of a round showed, or what a survivor holds
@@ -18,6 +22,7 @@ type Minting struct {
 	first   causal.Dot    // of a fold: what the first write minted; zero: it found itself overwritten
 	now     int64         // Unix milliseconds
 	settled func(causal.Stamp) bool
+	late    func(i int) bool // whether the deadline of operation i has passed; nil: it has none
 
 	results []request.Result  // one for each of ops
 	one     [1]request.Result // where results are, of a single operation
@@ -34,10 +39,17 @@ func NewMinting(ops []*request.Op, now int64, settled func(causal.Stamp) bool) *
 // Over gives a round what its quorum read showed.
 func (m *Minting) Over(read causal.State) { m.read = read }
 
+// Until has operations whose deadline has passed when the key is locked, as late tells by their index, not executed.
+func (m *Minting) Until(late func(i int) bool) { m.late = late }
+
+func (m *Minting) isLate(i int) bool {
+	return m.late != nil && m.late(i) && !fault.On(fault.MintLate)
+}
+
 // Fold returns the second write of a Put of which the first, delta, met siblings elsewhere that outstamp it: it removes
 // those, and nothing that was held beside them.
 func (m *Minting) Fold(delta, survivor causal.State, now int64) *Minting {
-	again := &Minting{ops: m.ops, fold: true, now: now, settled: m.settled}
+	again := &Minting{ops: m.ops, fold: true, now: now, settled: m.settled, late: m.late}
 	for _, s := range delta.Siblings {
 		if s.Stamp == m.ops[0].Stamp {
 			again.first = s.Dot
@@ -60,6 +72,12 @@ func (m *Minting) Mint(cur causal.State, actor func() causal.Actor) (causal.Stat
 	m.tainted, m.cur = len(m.ops), cur
 	op := m.ops[0]
 	switch op.Verb {
+	case request.Put, request.PutSeen, request.DeleteSeen:
+		if m.isLate(0) {
+			return m.decline()
+		}
+	}
+	switch op.Verb {
 	case request.Put:
 		return m.put(op, cur, actor)
 	case request.PutSeen:
@@ -68,6 +86,15 @@ func (m *Minting) Mint(cur causal.State, actor func() causal.Actor) (causal.Stat
 		return m.deleteSeen(op, cur)
 	}
 	return m.round(cur, actor)
+}
+
+// decline writes nothing, for it is too late. A fold's first write is written all the same.
+func (m *Minting) decline() (causal.State, bool) {
+	m.results[0] = request.Result{Err: request.ErrExpired}
+	if m.fold {
+		m.results[0].Err = maybe("put", 1, 0)
+	}
+	return causal.State{}, false
 }
 
 // Answer returns the result of operation i, once its write's fate is known: err as the write ended, nil when enough nodes
@@ -231,9 +258,14 @@ func (m *Minting) deleteSeen(op *request.Op, cur causal.State) (causal.State, bo
 // have seen what was in between: the key is locked.
 func (m *Minting) round(cur causal.State, actor func() causal.Actor) (causal.State, bool) {
 	base := causal.Sync(cur, m.read)
-	state, write := base, false
+	state, write, inTime := base, false, false
 	var versions []causal.Version
 	for i, op := range m.ops {
+		if m.isLate(i) {
+			m.results[i] = request.Result{Err: request.ErrExpired}
+			continue
+		}
+		inTime = true
 		ch := modify(op, state, m.now)
 		m.results[i] = ch.result
 		if !ch.write {
@@ -245,7 +277,7 @@ func (m *Minting) round(cur causal.State, actor func() causal.Actor) (causal.Sta
 		versions = ch.versions
 		state = unminted(versions)
 	}
-	if !write && m.ops[0].Verb == request.Delete && base.Tombstone() {
+	if !write && inTime && m.ops[0].Verb == request.Delete && base.Tombstone() {
 		// Deleted already, but perhaps only one node knows: a delete is acknowledged when enough do.
 		m.tainted = 0
 		return base, true

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/holdfastdb/holdfast/causal"
@@ -95,6 +96,38 @@ func TestFoldRemovesTheSurvivorsAlone(t *testing.T) {
 	}
 	if folded.Siblings[0].Dot != delta.Siblings[0].Dot {
 		t.Error("the value has another dot")
+	}
+}
+
+func TestWhatIsLateIsNotMinted(t *testing.T) {
+	over, _ := mintOnto(causal.State{}, NewMinting([]*request.Op{{Verb: request.Put, Value: []byte("next")}}, 0, nil))
+	for _, op := range []*request.Op{
+		{Verb: request.Put}, {Verb: request.PutSeen, Seen: over.Seen}, {Verb: request.DeleteSeen, Seen: over.Seen},
+		{Verb: request.Delete}, {Verb: request.Modify, Change: request.ChangeSet},
+	} {
+		for _, held := range []causal.State{over, {Seen: over.Seen}} {
+			m := NewMinting([]*request.Op{op}, 0, nil)
+			m.Until(func(int) bool { return true })
+			if _, minted := mintOnto(held, m); minted || !errors.Is(m.Answer(0, causal.State{}, 0, nil).Err, request.ErrExpired) {
+				t.Errorf("verb %v over %v: minted %v, %+v", op.Verb, values(held), minted, m.results[0])
+			}
+		}
+	}
+	first := NewMinting([]*request.Op{{Verb: request.Put}}, 0, nil)
+	first.Until(func(int) bool { return true })
+	fold := first.Fold(over, causal.State{}, 0)
+	if _, minted := mintOnto(over, fold); minted || !errors.Is(fold.Answer(0, causal.State{}, 0, nil).Err, request.ErrMaybe) {
+		t.Errorf("fold: minted %v, %+v", minted, fold.results[0])
+	}
+}
+
+func TestRoundLeavesOutWhatIsLate(t *testing.T) {
+	incr := &request.Op{Verb: request.Modify, Change: request.ChangeAdd, Delta: 1}
+	m := NewMinting([]*request.Op{incr, incr, incr}, 0, nil)
+	m.Until(func(i int) bool { return i == 1 })
+	after, _ := mintOnto(causal.State{}, m)
+	if values(after)[0] != "2" || m.results[0].Err != nil || m.results[2].Int != 2 || !errors.Is(m.results[1].Err, request.ErrExpired) {
+		t.Fatalf("%q, %+v", values(after), m.results)
 	}
 }
 

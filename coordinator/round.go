@@ -237,6 +237,7 @@ func (c *Coordinator) roundIntent(t turn, read causal.State) intent {
 	}
 	m := c.minting(ops...)
 	m.Over(read)
+	m.Until(func(i int) bool { return !time.Now().Before(t.ops[i].deadline) })
 	return intent{key: ops[0].Key, w: w, m: m}
 }
 

@@ -391,8 +391,9 @@ func (c *Coordinator) writeDirect(ops []*request.Op, direct []int, deadline time
 	began := time.Now()
 	intents, mintings := make([]intent, len(direct)), make([]Minting, len(direct))
 	now, settled := c.Now().UnixMilli(), c.Settlement.Settled
+	late := func(int) bool { return !time.Now().Before(deadline) }
 	for j, i := range direct {
-		mintings[j] = Minting{ops: ops[i : i+1 : i+1], now: now, settled: settled}
+		mintings[j] = Minting{ops: ops[i : i+1 : i+1], now: now, settled: settled, late: late}
 		intents[j] = intent{key: ops[i].Key, w: ops[i].W, m: &mintings[j]}
 	}
 	left := len(direct)
@@ -415,19 +416,17 @@ func (c *Coordinator) minting(ops ...*request.Op) *Minting {
 }
 
 // foldIn writes a Put once more, over the values elsewhere that outstamp it: a GET after the acknowledgement must not
-// answer one of them. Past the deadline nobody waits for that acknowledgement: the operation may have been answered by another
-// attempt, and what outstamps it be what its client wrote next.
+// answer one of them. What outstamps it was stored before the fold is minted, and so before the deadline (Minting): it is not
+// what the client wrote next, after another attempt was answered.
 func (c *Coordinator) foldIn(in intent, first written, deadline time.Time, report func(request.Result)) {
-	if !time.Now().Before(deadline) {
-		report(request.Result{Err: maybe("put", 1, first.acks)})
-		return
-	}
-	c.Counters.Folds.Add(1)
 	in.m = in.m.Fold(first.delta, first.survivor, c.Now().UnixMilli())
 	c.startWrite([]intent{in}, deadline, func(_ int, out *written) {
 		if out.err != nil {
 			// The first write reached W: it is written, though something outstamps it.
 			out.err = maybe("put", 1, out.acks)
+		}
+		if !out.delta.Seen.IsZero() {
+			c.Counters.Folds.Add(1)
 		}
 		report(in.m.Answer(0, out.delta, out.acks, out.err))
 	})

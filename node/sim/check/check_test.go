@@ -78,6 +78,16 @@ func TestEachCheckerFindsABrokenHistory(t *testing.T) {
 		{"a value that nobody wrote", "gone is gone", func(h *History) { h.Final[0].State = one(9, "?") }},
 		{"an overwriter that had not seen the value", "concurrent", func(h *History) { h.Ops[1].Knows = nil }},
 		{"a retried SET that overwrote", "concurrent", func(h *History) { h.Ops[1].Verb, h.Mints[1].Retry = request.Put, true }},
+		{"a SET that removed what was written after its answer", "concurrent", func(h *History) {
+			h.Ops[0].Verb, h.Ops[1].Verb = request.Put, request.Put
+			fold := &Mint{Ops: []int{0}, Key: "k", At: 12 * second, Base: one(2, "b", 1), Delta: state(nil, 2)}
+			h.Mints, h.Final[0].State = append(h.Mints, fold), state(nil, 1, 2)
+		}},
+		{"a DEL that removed what was written after its answer", "concurrent", func(h *History) {
+			h.Ops[0].Verb, h.Ops[1].Verb = request.Delete, request.Put
+			late := &Mint{Ops: []int{0}, Key: "k", At: 12 * second, Base: one(2, "b", 1), Delta: state(nil, 1, 2)}
+			h.Mints, h.Final[0].State = append(h.Mints, late), state(nil, 1, 2)
+		}},
 		{"replicas that differ", "converged", func(h *History) { h.Final[1].State = one(2, "b") }},
 		{"trees that differ", "roots", func(h *History) { h.Roots[1].Sum++ }},
 		{"a tree that is not complete", "roots", func(h *History) { h.Roots[0].Complete = false }},

@@ -23,6 +23,10 @@ func (w *world) play(s Step) {
 		if s.B != 0 && s.B != s.A {
 			w.disturb(s, s.A-1, s.B-1)
 		}
+	case "reset":
+		if s.B != 0 && s.B != s.A {
+			w.reset(s.A-1, s.B-1, lasts)
+		}
 	case "pause":
 		w.pause(n, lasts)
 	case "skew":

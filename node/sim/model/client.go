@@ -124,8 +124,8 @@ func (w *world) record(op *check.Op, r request.Result) {
 		}
 		return
 	}
-	if m := w.mintOf(op.ID); m != nil && !m.Dented {
-		op.Holders, op.Need = w.holders(m), quorumSize
+	if n, ok := w.holders(op.ID); ok {
+		op.Holders, op.Need = n, quorumSize
 	}
 }
 

@@ -19,6 +19,9 @@ type attempt struct {
 	deadline check.Moment
 	tried    []ring.NodeID
 	lost     bool
+	until    check.Moment // the deadline of the present attempt, if it is forwarded
+	quiet    check.Moment // none of the lost attempts is executed from then on
+	kept     *request.Result
 	answered bool
 	answer   func(request.Result)
 }
@@ -39,7 +42,12 @@ func (n *node) do(t *task, r int, answer func(request.Result)) {
 			answer(res)
 		}
 	}
-	n.at(a.deadline, func() { a.answer(request.Result{Err: a.late()}) })
+	n.at(a.deadline, func() {
+		if a.kept != nil {
+			a.answer(*a.kept)
+		}
+		a.answer(request.Result{Err: a.late()})
+	})
 	if !t.Verb.Writes() {
 		n.startRead(t.key, r, false, true, a.deadline, func(s causal.State, err error) { a.answer(request.Result{State: s, Err: err}) })
 		return
@@ -62,8 +70,19 @@ func (a *attempt) here(t *task) {
 			a.returned(t, r)
 			return
 		}
-		a.answer(a.afterLoss(r))
+		a.conclude(a.afterLoss(r))
 	})
+}
+
+// conclude is batch.conclude: a lost attempt that may still be executed is waited for.
+func (a *attempt) conclude(r request.Result) {
+	v := a.task.Verb
+	if v != request.Put && v != request.Delete || a.quiet <= a.n.now() || fault.On(fault.AnswerEarly) {
+		a.answer(r)
+		return
+	}
+	a.kept = &r
+	a.n.at(a.quiet, func() { a.answer(r) })
 }
 
 func full(err error) bool {
@@ -96,6 +115,7 @@ func (a *attempt) forward(to ring.NodeID) {
 	peer, notice, deadline := n.w.nodes[n.w.index(to)], n.settlement.Notice(), a.patience()
 	n.w.count.forwards++
 	var result request.Result
+	a.until = deadline
 	version := n.view.Version
 	n.callOnce(peer, deadline, func(answer func(error)) {
 		peer.serveCoordinate(t, version, notice, deadline, func(r request.Result) {
@@ -135,10 +155,13 @@ func (a *attempt) next() (ring.NodeID, bool) {
 func (a *attempt) returned(sent *task, r request.Result) {
 	lost := lostReply(r.Err)
 	if !lost && (!request.NotExecuted(r.Err) || errors.Is(r.Err, request.ErrOverloaded)) {
-		a.answer(a.afterLoss(r))
+		a.conclude(a.afterLoss(r))
 		return
 	}
 	a.lost = a.lost || lost
+	if errors.Is(r.Err, request.ErrLost) {
+		a.quiet = max(a.quiet, a.until)
+	}
 	to, ok := a.next()
 	if stale(r.Err) {
 		a.n.behind()
@@ -147,7 +170,7 @@ func (a *attempt) returned(sent *task, r request.Result) {
 	over := !ok && (lost || broke(r.Err)) && a.deadline-a.n.now() > 2*againAfter
 	again := sent.again()
 	if !ok && !over || a.answered || a.lost && !a.task.Verb.Idempotent() && !fault.On(fault.RetryModify) || lost && !a.retry(again) {
-		a.answer(request.Result{Err: a.final(r.Err)})
+		a.conclude(request.Result{Err: a.final(r.Err)})
 		return
 	}
 	if lost {
@@ -172,7 +195,7 @@ func (a *attempt) startOver(err error) {
 	switch {
 	case a.answered:
 	case !ok:
-		a.answer(request.Result{Err: a.final(err)})
+		a.conclude(request.Result{Err: a.final(err)})
 	case to == a.n.view.Self:
 		a.here(a.task)
 	default:
@@ -319,6 +342,7 @@ func (n *node) writeRound(key string, turn []waiting, read causal.State, deadlin
 	}
 	m := coordinator.NewMinting(ops, n.wall().UnixMilli(), n.settled)
 	m.Over(read)
+	m.Until(func(i int) bool { return n.now() >= turn[i].deadline })
 	n.startWrite(n.view, tasks, m, read, false, deadline, func(out *written) {
 		for i, w := range turn {
 			w.report(m.Answer(i, out.delta, out.acks, out.err))

@@ -28,6 +28,7 @@ func Generate(seed uint64, allowed []string) *Script {
 	}
 	if len(allowed) == len(faults) {
 		g.changes(rand.New(rand.NewPCG(seed, 3)))
+		g.resets(rand.New(rand.NewPCG(seed, 4)))
 	}
 	slices.SortStableFunc(g.s.Steps, func(a, b Step) int { return a.At - b.At })
 	return g.s
@@ -124,6 +125,21 @@ func (g *generator) changes(rng *rand.Rand) {
 				A: 1 + rng.IntN(g.s.Nodes), B: 1 + rng.IntN(g.s.Nodes), For: 1000 + rng.IntN(3000)})
 		}
 		g.s.Steps = append(g.s.Steps, s)
+	}
+}
+
+// resets breaks connections over writes that are forwarded, in one run of three.
+func (g *generator) resets(rng *rand.Rand) {
+	if rng.IntN(3) > 0 {
+		return
+	}
+	for _, s := range slices.Clone(g.s.Steps) {
+		if s.Verb != "SET" && s.Verb != "DEL" || rng.IntN(2) == 0 {
+			continue
+		}
+		if b := 1 + rng.IntN(g.s.Nodes); b != s.Node {
+			g.s.Steps = append(g.s.Steps, Step{At: max(0, s.At-1-rng.IntN(20)), Verb: "reset", A: s.Node, B: b, For: 50 + rng.IntN(450)})
+		}
 	}
 }
 

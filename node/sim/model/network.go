@@ -1,6 +1,8 @@
 package model
 
 import (
+	"slices"
+
 	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/node/sim/check"
 	"github.com/holdfastdb/holdfast/request"
@@ -12,7 +14,14 @@ type link struct {
 	slow check.Moment // added to each message
 	loss int          // percent
 	held []func()     // messages that wait for the cut to heal, as TCP sends again
+
+	stalls bool     // what is sent is not read at the other end
+	unread []func() // what was sent meanwhile
+	calls  []*pending
 }
+
+// pending is a call that is not over.
+type pending struct{ lose func() }
 
 // delay draws how long a message takes: mostly a fraction of a millisecond, sometimes much longer. Unique, for the
 // clock counts nanoseconds.
@@ -29,6 +38,10 @@ func (w *world) send(from, to int, arrive func()) {
 	l := &w.links[from][to]
 	if w.rng.IntN(100) < l.loss {
 		w.count.lost++
+		return
+	}
+	if l.stalls {
+		l.unread = append(l.unread, arrive)
 		return
 	}
 	w.add(w.now+w.delay()+l.slow, func() {
@@ -51,7 +64,38 @@ func (w *world) heal(from, to int) {
 	}
 	held := l.held
 	l.held = nil
-	for _, arrive := range held {
+	w.deliver(held)
+}
+
+// reset breaks a connection of which the other end has not read for a while: its calls are lost at once, and what it carried
+// is read later all the same.
+func (w *world) reset(from, to int, lasts check.Moment) {
+	l := &w.links[from][to]
+	if l.stalls {
+		return
+	}
+	l.stalls = true
+	w.add(w.now+lasts/2, func() {
+		unread := w.goOn(l)
+		w.add(w.now+lasts/2, func() { w.deliver(unread) })
+		if w.calm {
+			return
+		}
+		for _, c := range l.calls {
+			c.lose()
+		}
+		l.calls = nil
+	})
+}
+
+// goOn ends the stall of a link, and returns what was sent meanwhile.
+func (w *world) goOn(l *link) (unread []func()) {
+	unread, l.unread, l.stalls = l.unread, nil, false
+	return unread
+}
+
+func (w *world) deliver(messages []func()) {
+	for _, arrive := range messages {
 		w.add(w.now+w.delay(), arrive)
 	}
 }
@@ -65,10 +109,14 @@ func (n *node) call(to *node, deadline check.Moment, serve func(answer func(erro
 }
 
 func (n *node) callOnce(to *node, deadline check.Moment, serve func(answer func(error)), done func(error), twice bool) {
-	over := false
+	over, l := false, &n.w.links[n.id][to.id]
+	open := &pending{}
 	finish := func(err error) {
 		if !over {
 			over = true
+			if i := slices.Index(l.calls, open); i >= 0 {
+				l.calls = slices.Delete(l.calls, i, i+1)
+			}
 			done(err)
 		}
 	}
@@ -78,6 +126,8 @@ func (n *node) callOnce(to *node, deadline check.Moment, serve func(answer func(
 	}
 	n.at(deadline, func() { finish(request.ErrLost) })
 	boot, life := to.life, n.life
+	open.lose = func() { n.w.add(n.w.now+50*micro, func() { n.run(life, func() { finish(request.ErrLost) }) }) }
+	l.calls = append(l.calls, open)
 	arrive := func() {
 		if to.life != boot { // reset
 			n.w.send(to.id, n.id, func() { n.run(life, func() { finish(request.ErrLost) }) })

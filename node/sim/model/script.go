@@ -151,7 +151,7 @@ func (s *Script) admit(step Step) error {
 		nodes, known = [2]int{step.Node, 1}, operations
 	}
 	if !step.operation() {
-		known = append(slices.Clone(known), changes...)
+		known = append(append(slices.Clone(known), changes...), "reset")
 	}
 	if !slices.Contains(known, step.Verb) {
 		return fmt.Errorf("unknown step %q", step.Verb)

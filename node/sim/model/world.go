@@ -140,6 +140,7 @@ func (w *world) healAll() {
 			l := &w.links[i][j]
 			l.slow, l.loss, l.cut = 0, 0, min(l.cut, 1) // what ends a fault later takes nothing off
 			w.heal(i, j)
+			w.deliver(w.goOn(l))
 		}
 	}
 	for _, n := range w.nodes {
@@ -277,24 +278,30 @@ func (w *world) kept(m *check.Mint) bool {
 	return false
 }
 
-// holders counts the disks that hold a write, or know that it is overwritten.
-func (w *world) holders(m *check.Mint) (count int) {
+// holders returns how many nodes hold an operation's write: that of the attempt which most hold, for another may have begun since,
+// and the last of each, for a fold comes after what it is for. False when nothing was written, or a disk that held it lost it.
+func (w *world) holders(op int) (most int, ok bool) {
+	counted := make([]bool, len(w.nodes))
+	for _, m := range slices.Backward(w.history.Mints) {
+		if !slices.Contains(m.Ops, op) || counted[m.Node] {
+			continue
+		}
+		if m.Dented {
+			return 0, false
+		}
+		counted[m.Node], ok = true, true
+		most = max(most, w.holding(m))
+	}
+	return most, ok
+}
+
+func (w *world) holding(m *check.Mint) (count int) {
 	for _, n := range w.nodes {
 		if check.Holds(n.store.live.held(m.Key, len(w.nodes)), m.Delta) {
 			count++
 		}
 	}
 	return count
-}
-
-// mintOf returns the last write of an operation.
-func (w *world) mintOf(op int) *check.Mint {
-	for i := len(w.history.Mints) - 1; i >= 0; i-- {
-		if m := w.history.Mints[i]; slices.Contains(m.Ops, op) {
-			return m
-		}
-	}
-	return nil
 }
 
 func outcome(err error) check.Outcome {

@@ -367,6 +367,7 @@ func (n *node) coordinate(t *task, deadline check.Moment, report func(request.Re
 		return
 	}
 	m := coordinator.NewMinting([]*request.Op{t.Op}, n.wall().UnixMilli(), n.settled)
+	m.Until(func(int) bool { return n.now() >= deadline })
 	n.startWrite(n.view, []*task{t}, m, causal.State{}, t.Attempt > 0, deadline, func(out *written) {
 		if out.err == nil && t.Verb == request.Put && len(out.survivor.Siblings) > 0 {
 			n.foldIn(t, m, out, deadline, report)
@@ -377,16 +378,14 @@ func (n *node) coordinate(t *task, deadline check.Moment, report func(request.Re
 }
 
 func (n *node) foldIn(t *task, m *coordinator.Minting, first *written, deadline check.Moment, report func(request.Result)) {
-	if n.now() >= deadline {
-		report(request.Result{Err: &request.QuorumError{Op: "put", Need: 1, Have: first.acks, Cause: request.ErrMaybe}})
-		return
-	}
-	n.w.count.folds++
 	again := m.Fold(first.delta, first.survivor, n.wall().UnixMilli())
 	n.startWrite(n.view, []*task{t}, again, first.survivor, false, deadline, func(out *written) {
 		err := out.err
 		if err != nil {
 			err = &request.QuorumError{Op: "put", Need: 1, Have: out.acks, Cause: request.ErrMaybe}
+		}
+		if !out.delta.Seen.IsZero() {
+			n.w.count.folds++
 		}
 		report(again.Answer(0, out.delta, out.acks, err))
 	})
