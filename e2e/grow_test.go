@@ -27,7 +27,7 @@ type phase struct {
 func TestTheRingGrowsShrinksAndHealsUnderLoad(t *testing.T) {
 	c := found(t, 3)
 	stay := c.nodes
-	kept := loaded(t, c, sized(10_000, 300_000))
+	kept := loaded(t, c.nodes, sized(10_000, 300_000))
 	l := load(t, growConnections, sized(20*time.Millisecond, 2*time.Millisecond), stay...)
 	l.during(sized(2*time.Second, 10*time.Second))
 	phases := []phase{{"before", 0, l.now()}}
@@ -82,15 +82,11 @@ func (c *cluster) leave(t *testing.T, m *member) {
 		return nil
 	}
 	holdfast(t, "leave", "--addr", m.resp())
-	wait := fmt.Sprintf("%s to hand on what it alone holds", m.name)
 	awaitWithin(t, sized(patience, restMax), "all but the client has left "+m.name, func() error {
 		if err := serves(); err != nil {
 			t.Fatalf("the client of the node that leaves: %v", err)
 		}
-		if own, err := m.own(); err != nil || own.Keys+own.Hints > 0 {
-			return fmt.Errorf("%d keys, %d hints, %v", own.Keys, own.Hints, err)
-		}
-		return c.waitsFor(wait)
+		return c.handedOn(m)
 	})
 	for range 10 {
 		if err := serves(); err != nil || !m.running() {
@@ -98,27 +94,7 @@ func (c *cluster) leave(t *testing.T, m *member) {
 		}
 	}
 	_ = conn.Close()
-	select {
-	case <-m.done:
-		if m.err != nil {
-			t.Errorf("%s left and ended with %v", m.name, m.err)
-		}
-	case <-time.After(patience):
-		t.Fatalf("%s still runs %v after its last client has gone", m.name, patience)
-	}
-	c.part(t, m)
-}
-
-// waitsFor returns nil if the change of the ring waits for this and nothing else.
-func (c *cluster) waitsFor(text string) error {
-	var s struct{ Change *struct{ Waits []string } }
-	if err := c.nodes[0].ask(&s, "STATUS"); err != nil {
-		return err
-	}
-	if s.Change == nil || len(s.Change.Waits) != 1 || s.Change.Waits[0] != text {
-		return fmt.Errorf("the change: %+v, want it to wait for %q", s.Change, text)
-	}
-	return nil
+	c.leaves(t, m)
 }
 
 // pulled says how many rows and bytes each node took from others.
@@ -149,17 +125,17 @@ func (r *record) tell(t *testing.T, p phase) {
 // keeping is what was loaded before: keys that must stay, and deleted ones that must stay away.
 type keeping struct{ there, gone []string }
 
-// loaded fills the cluster with keys, each with its name as value, and deletes some of them.
-func loaded(t *testing.T, c *cluster, keys int) (k keeping) {
+// loaded fills the cluster through these nodes with keys, each with its name as value, and deletes some of them.
+func loaded(t *testing.T, nodes []*member, keys int) (k keeping) {
 	t.Helper()
-	for i, name := range fill(t, c.nodes, keys) {
+	for i, name := range fill(t, nodes, keys) {
 		if i%deletedEvery == 0 {
 			k.gone = append(k.gone, name)
 		} else {
 			k.there = append(k.there, name)
 		}
 	}
-	fetch(t, c.nodes[0].client(t), "DEL", k.gone)
+	fetch(t, nodes[0].client(t), "DEL", k.gone)
 	return k
 }
 

@@ -92,7 +92,7 @@ func (n *Node) ownStatus() protocol.NodeStatus {
 	total := n.held.Total()
 	st := protocol.NodeStatus{Name: n.cfg.Name, ID: n.id.String(), Version: Version(), Alive: true, Status: ring.Joining.String(),
 		Keys: total.Keys, Bytes: total.Bytes, Siblings: total.Siblings, Hints: int64(n.held.HintStats().Pending()),
-		UptimeSeconds: int64(n.cfg.Now().Sub(n.started).Seconds())}
+		UptimeSeconds: int64(n.cfg.Now().Sub(n.started).Seconds()), Connections: n.resp.Connections()}
 	if n.cfg.Proxy {
 		st.Status = proxyStatus
 	}

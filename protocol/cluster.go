@@ -111,6 +111,7 @@ type NodeStatus struct {
 	Hints         int64  `json:"hints"`
 	Siblings      int64  `json:"siblings"`
 	UptimeSeconds int64  `json:"uptime_seconds"`
+	Connections   int    `json:"connections"` // of clients
 
 	Transfer *Transfer `json:"transfer,omitempty"` // nil while it takes nothing over
 }

@@ -61,7 +61,7 @@ func TestJSONHasExactlyThePromisedFields(t *testing.T) {
 		file string
 		want string
 	}{
-		{"status.out.json", "alive bytes hints id keys name siblings status uptime_seconds version"},
+		{"status.out.json", "alive bytes connections hints id keys name siblings status uptime_seconds version"},
 		{"ring.out.json", "alive coordinates id name primaries status weight zone"},
 	} {
 		var object map[string]json.RawMessage

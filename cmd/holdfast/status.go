@@ -83,7 +83,7 @@ func verdict(s protocol.Status) string {
 		if !n.Alive {
 			dead = append(dead, n.Name)
 		} else if n.Status != "active" {
-			moving = append(moving, n.Name+" is "+n.Status)
+			moving = append(moving, n.Name+" is "+n.Status+staying(n))
 		}
 	}
 	lines := []string{aliveLine(members, dead)}
@@ -101,6 +101,17 @@ func verdict(s protocol.Status) string {
 		lines = append(lines, fmt.Sprintf("%d siblings: concurrent values that GETV shows and PUTCTX merges", siblings))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// staying says what keeps a node that leaves once it has handed everything on: it serves its clients until they go elsewhere.
+func staying(n protocol.NodeStatus) string {
+	switch {
+	case n.Status != "leaving" || n.Keys+n.Hints > 0 || n.Connections == 0:
+		return ""
+	case n.Connections == 1:
+		return ", and serves the client that is still connected to it"
+	}
+	return fmt.Sprintf(", and serves the %d clients that are still connected to it", n.Connections)
 }
 
 func aliveLine(members int, dead []string) string {
