@@ -20,7 +20,8 @@ type changing struct {
 	pulls     map[ring.Held]*pull
 	purges    map[ring.Partition]bool
 	rerouting bool
-	stepped   bool // the next step was looked for since the document changed
+	stepped   bool   // the next step was looked for since the document changed
+	encoded   []byte // the document's bytes; nil: not known yet
 }
 
 // pull is what an incoming owner has yet to copy.
@@ -76,7 +77,8 @@ func (n *node) quiesced() bool {
 
 // adopt persists a document and lets it rule.
 func (n *node) adopt(doc ring.State) {
-	if bytes.Equal(doc.Encode(), n.doc.Encode()) {
+	encoded := doc.Encode()
+	if bytes.Equal(encoded, n.encoded()) {
 		return
 	}
 	if err := doc.Check(); err != nil {
@@ -84,7 +86,7 @@ func (n *node) adopt(doc ring.State) {
 	}
 	n.store.commit(func(d *disk) { d.doc = doc })
 	n.store.syncAll()
-	n.doc, n.ring.stepped = doc, false
+	n.doc, n.ring.stepped, n.ring.encoded = doc, false, encoded
 	if me, _ := doc.Member(n.w.ids[n.id]); me.Status == ring.Removed {
 		n.w.dismiss(n)
 		return
@@ -96,15 +98,27 @@ func (n *node) adopt(doc ring.State) {
 
 // tell sends the document to everybody in reach.
 func (n *node) tell() {
-	doc := n.doc
+	doc, encoded := n.doc, n.encoded()
 	for _, o := range n.w.nodes {
 		if o != n && n.sees[o.id] {
-			n.w.send(n.id, o.id, func() { o.run(o.life, func() { o.hear(n.id, doc) }) })
+			n.w.send(n.id, o.id, func() { o.run(o.life, func() { o.hear(n.id, doc, encoded) }) })
 		}
 	}
 }
 
-func (n *node) hear(from int, doc ring.State) {
+// encoded returns the document's bytes, which are the same for equal documents.
+func (n *node) encoded() []byte {
+	if n.ring.encoded == nil {
+		n.ring.encoded = n.doc.Encode()
+	}
+	return n.ring.encoded
+}
+
+// hear takes another's document. Most say what is known already.
+func (n *node) hear(from int, doc ring.State, encoded []byte) {
+	if bytes.Equal(encoded, n.encoded()) {
+		return
+	}
 	if heard, err := ring.Hear(n.doc, n.w.ids[n.id], n.w.ids[from], doc); err == nil {
 		n.adopt(heard)
 	}
@@ -119,8 +133,8 @@ func (w *world) news(n *node) {
 		if o != n && !o.down && n.sees[o.id] {
 			w.send(n.id, o.id, func() {
 				o.run(o.life, func() {
-					doc := o.doc
-					w.send(o.id, n.id, func() { n.run(n.life, func() { n.hear(o.id, doc) }) })
+					doc, encoded := o.doc, o.encoded()
+					w.send(o.id, n.id, func() { n.run(n.life, func() { n.hear(o.id, doc, encoded) }) })
 				})
 			})
 		}
