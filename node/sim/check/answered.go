@@ -27,7 +27,7 @@ func truthful(h *History, _ *index, report func(string, ...any)) {
 			if op.Verb == request.Modify && stored[id] == 2 {
 				report("operation %d on %s is not idempotent, and was written twice", id, op.Key)
 			}
-			if until := max(op.Deadline, op.Until); m.At > until+grace {
+			if until := max(op.Deadline, op.Until); m.At > until {
 				report("operation %d on %s was executed %d ms after its deadline", id, op.Key, (m.At-until)/1e6)
 			}
 		}
@@ -38,9 +38,6 @@ func truthful(h *History, _ *index, report func(string, ...any)) {
 		}
 	}
 }
-
-// grace is how long after its deadline a write that began in time may still be carried out.
-const grace = Moment(2e9)
 
 // available: while nothing is wrong, everything succeeds.
 func available(h *History, _ *index, report func(string, ...any)) {

@@ -110,7 +110,7 @@ func TestEachCheckerFindsABrokenHistory(t *testing.T) {
 			h.Mints = append(h.Mints, h.Mints[0])
 		}},
 		{"an acknowledgement by one node", "true", func(h *History) { h.Ops[0].Holders = 1 }},
-		{"a frame that was run a minute late", "true", func(h *History) { h.Mints[0].At = 60 * second }},
+		{"a write that was minted after its deadline", "true", func(h *History) { h.Mints[0].At = h.Ops[0].Deadline + 1 }},
 		{"a refusal in fair weather", "available", func(h *History) { h.Ops[0].Calm, h.Ops[0].Outcome = true, Maybe }},
 		{"a value shown after its time", "expired", func(h *History) {
 			h.Ops[0].Verb, h.Ops[0].ExpireAt, h.Ops[0].Wall = request.Get, 100, 200

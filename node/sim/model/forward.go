@@ -343,7 +343,7 @@ func (n *node) writeRound(key string, turn []waiting, read causal.State, deadlin
 	m := coordinator.NewMinting(ops, n.wall().UnixMilli(), n.settled)
 	m.Over(read)
 	m.Until(func(i int) bool { return n.now() >= turn[i].deadline })
-	n.startWrite(n.view, tasks, m, read, false, deadline, func(out *written) {
+	n.startWrite(tasks, m, read, false, deadline, func(out *written) {
 		for i, w := range turn {
 			w.report(m.Answer(i, out.delta, out.acks, out.err))
 		}

@@ -63,8 +63,8 @@ func (w *world) place(v *coordinator.View, key string) (pl *coordinator.Place, q
 }
 
 // startWrite is Coordinator.startWrite for one key.
-func (n *node) startWrite(view *coordinator.View, tasks []*task, m *coordinator.Minting, read causal.State, retry bool, deadline check.Moment, report func(*written)) {
-	view = n.view // the present one, as Coordinator.within has it
+func (n *node) startWrite(tasks []*task, m *coordinator.Minting, read causal.State, retry bool, deadline check.Moment, report func(*written)) {
+	view := n.view // the present one, as Coordinator.within has it
 	w := &writing{n: n, view: view, tasks: tasks, m: m, read: read, deadline: deadline, report: report}
 	key := tasks[0].key
 	pl, need := n.w.place(view, key)
@@ -368,7 +368,7 @@ func (n *node) coordinate(t *task, deadline check.Moment, report func(request.Re
 	}
 	m := coordinator.NewMinting([]*request.Op{t.Op}, n.wall().UnixMilli(), n.settled)
 	m.Until(func(int) bool { return n.now() >= deadline })
-	n.startWrite(n.view, []*task{t}, m, causal.State{}, t.Attempt > 0, deadline, func(out *written) {
+	n.startWrite([]*task{t}, m, causal.State{}, t.Attempt > 0, deadline, func(out *written) {
 		if out.err == nil && t.Verb == request.Put && len(out.survivor.Siblings) > 0 {
 			n.foldIn(t, m, out, deadline, report)
 			return
@@ -379,7 +379,7 @@ func (n *node) coordinate(t *task, deadline check.Moment, report func(request.Re
 
 func (n *node) foldIn(t *task, m *coordinator.Minting, first *written, deadline check.Moment, report func(request.Result)) {
 	again := m.Fold(first.delta, first.survivor, n.wall().UnixMilli())
-	n.startWrite(n.view, []*task{t}, again, first.survivor, false, deadline, func(out *written) {
+	n.startWrite([]*task{t}, again, first.survivor, false, deadline, func(out *written) {
 		err := out.err
 		if err != nil {
 			err = &request.QuorumError{Op: "put", Need: 1, Have: out.acks, Cause: request.ErrMaybe}
