@@ -2,8 +2,11 @@
 package replicatest
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"os"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -82,4 +85,30 @@ func (d *Disk) Copy(dir string) *Disk {
 		panic(fmt.Sprintf("replicatest: copy %s: %v", dir, err))
 	}
 	return to
+}
+
+// Save writes a copy of one directory to a real disk. The node that has it must not be running on this disk.
+func (d *Disk) Save(dir, to string) error {
+	_, err := vfs.Clone(d.mem, vfs.Default, dir, to)
+	return err
+}
+
+// Load returns a disk that holds a copy of a directory of a real one.
+func Load(from, dir string) (*Disk, error) {
+	d := NewDisk()
+	found, err := vfs.Clone(vfs.Default, d.mem, from, dir, vfs.CloneSync)
+	if err == nil && !found {
+		err = fmt.Errorf("replicatest: %s: %w", from, os.ErrNotExist)
+	}
+	return d, err
+}
+
+// ReadFile returns what a file holds.
+func (d *Disk) ReadFile(name string) ([]byte, error) {
+	f, err := d.mem.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	b, err := io.ReadAll(f)
+	return b, errors.Join(err, f.Close())
 }
