@@ -30,6 +30,10 @@ type changer struct {
 		taking map[ring.Held]*taking
 		held   map[ring.Held]bool // taken over and on disk
 		waits  []string           // what this node waits for, in words
+		stays  []string           // likewise, for partitions that it is to give up
+
+		givingBy   ring.Edition // under which partitions are being given up
+		stopGiving func()       // nil: none is
 	}
 	progress progress
 	wg       sync.WaitGroup
@@ -42,7 +46,12 @@ func newChanger(n *Node) *changer {
 }
 
 // changed is told of every new ring document.
-func (c *changer) changed() {
+func (c *changer) changed(s ring.State) {
+	c.mu.Lock()
+	if c.mu.stopGiving != nil && s.Edition() != c.mu.givingBy {
+		c.mu.stopGiving()
+	}
+	c.mu.Unlock()
 	wake(c.poke)
 	wake(c.news)
 }
@@ -169,7 +178,7 @@ func (c *changer) waits(s ring.State) (words []string) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return append(words, c.mu.waits...)
+	return append(append(words, c.mu.waits...), c.mu.stays...)
 }
 
 // leaving reports whether this node hands its share to the others: new clients had better go elsewhere.

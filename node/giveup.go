@@ -17,7 +17,12 @@ func (c *changer) giveUp(ctx context.Context, s ring.State) {
 	if len(s.Unacknowledged()) > 0 || time.Since(c.since) < giveUpAfter {
 		return // somebody may still go by a layout in which this node has a role, or the next step comes in a moment
 	}
-	given := 0
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	c.giving(s.Edition(), cancel)
+	defer c.giving(ring.Edition{}, nil)
+	given, stays := 0, []string(nil)
+	defer func() { c.stay(stays) }()
 	for p := range ring.Partition(s.Layout.Q) {
 		if given == giveUpsMax || ctx.Err() != nil {
 			wake(c.poke)
@@ -29,9 +34,24 @@ func (c *changer) giveUp(ctx context.Context, s ring.State) {
 		given++
 		if err := c.giveUpOne(ctx, s, p); err != nil {
 			c.retry[p] = time.Now().Add(takeOverRetry)
-			c.n.cfg.Logger.Debug("a partition that is no longer this node's stays for now", "partition", p, "because", err)
+			stays = append(stays, fmt.Sprintf("the owners of partition %d to take it over from %s: %v", p, c.n.cfg.Name, err))
 		}
 	}
+}
+
+// giving notes under which edition partitions are being given up, and how to stop that: another edition may make this node an
+// owner again, and is not acknowledged before.
+func (c *changer) giving(by ring.Edition, stop func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.givingBy, c.mu.stopGiving = by, stop
+}
+
+// stay notes why partitions are not given up yet.
+func (c *changer) stay(why []string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.stays = why
 }
 
 // stores reports whether this node has rows of a partition.

@@ -249,7 +249,7 @@ func (n *Node) ringChanged(s ring.State) {
 		}
 	}
 	n.refresh()
-	n.changer.changed()
+	n.changer.changed(s)
 }
 
 // form starts what needs a cluster, unless the node is on its way out.

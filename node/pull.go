@@ -99,6 +99,10 @@ func (x *puller) take(ctx context.Context, leaves *merkle.Leaves) error {
 	if err == nil && x.got.Refused > 0 {
 		err = fmt.Errorf("node: %d rows of partition %d could not be stored: %w", x.got.Refused, x.partition, x.refused)
 	}
+	if err == nil && x.got.Conflicts > 0 && x.why == forTransfer { // the other may delete its copy of what was not taken
+		err = fmt.Errorf("node: %d rows of partition %d have one write with different bytes here and there; overwrite the keys that the log names: %w",
+			x.got.Conflicts, x.partition, request.ErrCorrupt)
+	}
 	return err
 }
 

@@ -3,6 +3,7 @@ package node_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -322,6 +323,21 @@ func TestOneRepairBringsNothingDeletedBack(t *testing.T) {
 }
 
 // Who takes a partition over must know what was deleted, or a late copy of it would look like news.
+func TestATransferIsNotDoneWhileARowIsInConflict(t *testing.T) {
+	withoutAntiEntropy(t, 2, func(t *testing.T, c *nodetest.Cluster) {
+		put(t, c, 1, func(_, at int) string { return fmt.Sprint("at ", at) }, func(int, int) bool { return true })
+		from, to := c.Machines[0].Node, c.Machines[1].Node
+		p := rowNumber(0, 16, "").Key.Partition
+		if _, err := to.Transfer(t.Context(), p, from.ID()); !errors.Is(err, request.ErrCorrupt) {
+			t.Errorf("the other node may give up what was not taken: %v", err)
+		}
+		must(t, c.Machines[0], "SET", "row:0000000", "settled")
+		if _, err := to.Transfer(t.Context(), p, from.ID()); err != nil {
+			t.Errorf("after the key was overwritten: %v", err)
+		}
+	})
+}
+
 func TestATransferBringsTombstones(t *testing.T) {
 	withoutAntiEntropy(t, 2, func(t *testing.T, c *nodetest.Cluster) {
 		from, to := c.Machines[0].Node, c.Machines[1].Node
