@@ -23,8 +23,8 @@ func TestANodeThatLeavesServesItsClientsUntilTheyHaveGone(t *testing.T) {
 		return statusSays(t, c.nodes[0], "node-4 is leaving, and serves the 10 clients that are still connected to it")
 	})
 	l.during(time.Second)
-	if !leaver.running() {
-		t.Errorf("it ended under its clients: %v", leaver.err)
+	if err := c.handedOn(leaver); err != nil {
+		t.Errorf("it was struck off under its clients: %v", err)
 	}
 	r := l.stop()
 	r.answered(t)
