@@ -38,16 +38,6 @@ func (m *manual) more(name string, last int) *member {
 	return m.keyed(n)
 }
 
-// without takes a node that is no member any more out of those that are looked at.
-func (c *cluster) without(gone *member) {
-	for i, n := range c.nodes {
-		if n == gone {
-			c.nodes = append(c.nodes[:i:i], c.nodes[i+1:]...)
-			return
-		}
-	}
-}
-
 // rests waits by the page's own commands until the ring does not change, and wants these nodes to be what it is made of.
 func (m *manual) rests(asked *member, nodes int) {
 	m.t.Helper()
@@ -107,7 +97,7 @@ func TestTheRingByTheBook(t *testing.T) {
 
 	three.kill(t)
 	m.dead = three.name
-	c.without(three)
+	c.part(t, three)
 	five := m.more("node-5", 14)
 	m.start(five, "On the new node, with its name in NAME, its address in HOST, and the dead one's name in DEAD")
 	m.rests(five, 3)
@@ -123,7 +113,7 @@ func TestTheRingByTheBook(t *testing.T) {
 func (m *manual) struckOff(asked, gone *member) {
 	m.t.Helper()
 	m.dead = gone.name
-	m.c.without(gone)
+	m.c.part(m.t, gone)
 	commands := m.block("On any node, with the dead one's name in DEAD")
 	await(m.t, gone.name+" is given up", func() error {
 		if text, err := m.command(m.desk, commands, asked).CombinedOutput(); err != nil {
@@ -144,7 +134,7 @@ func (m *manual) proxied(names []string) {
 		m.t.Errorf("GET through the proxy: %q, %v", got, err)
 	}
 	p.terminate(m.t)
-	m.c.without(p)
+	m.c.part(m.t, p)
 }
 
 // shrunk has a node leave, and waits until it has ended by itself.
@@ -155,7 +145,7 @@ func (m *manual) shrunk(n *member) {
 	if n.err != nil || n.said("left the cluster") == 0 {
 		m.t.Errorf("%s ended: %v", n.name, n.err)
 	}
-	m.c.without(n)
+	m.c.part(m.t, n)
 }
 
 // otherDisk replaces a node's disk.

@@ -21,7 +21,7 @@ const lostRows = 1000
 func (m *member) repair(t *testing.T, flags ...string) (sum protocol.RepairPartition) {
 	t.Helper()
 	began := time.Now()
-	out, err := exec.Command(m.program, append([]string{"repair", "--json", "--addr", m.resp()}, flags...)...).Output()
+	out, err := m.command(append([]string{"repair", "--json"}, flags...)...).Output()
 	var r protocol.Repair
 	if err == nil {
 		err = json.Unmarshal(out, &r)
@@ -36,6 +36,11 @@ func (m *member) repair(t *testing.T, flags ...string) (sum protocol.RepairParti
 	t.Logf("repair %v: %d partitions compared in %v, %d rows taken, %d places damaged, %d bytes exchanged", flags, r.Compared,
 		time.Since(began).Round(time.Millisecond), sum.Rows, sum.Damaged, sum.Bytes)
 	return sum
+}
+
+// command returns a command of the program that asks this node.
+func (m *member) command(words ...string) *exec.Cmd {
+	return exec.Command(m.program, append(words, "--addr", m.resp())...)
 }
 
 // pulled returns how many rows the node has taken from others since it started, by repair and by what it does itself.

@@ -57,3 +57,10 @@ func (n *Node) BeforeRuling(f func(version uint64)) {
 		rule(s)
 	}
 }
+
+// Ask sends a control request of any kind to another node, over the small connection and over the bulk one.
+func (n *Node) Ask(ctx context.Context, to ring.NodeID, kind uint8) (small, bulk error) {
+	_, small = n.control(ctx, to, kind, nil)
+	_, bulk = n.fetch(ctx, to, kind, nil)
+	return small, bulk
+}
