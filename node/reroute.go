@@ -22,6 +22,9 @@ func (n *Node) successor(target ring.NodeID) ring.NodeID {
 // as are in reach, at least one. Those out of reach get it from these by anti-entropy.
 func (n *Node) deliver(ctx context.Context, target ring.NodeID, items []replica.HandoffItem) ([]replica.Outcome, error) {
 	s := n.members.State()
+	if err := n.keepOwn(ctx, s, items); err != nil {
+		return nil, err
+	}
 	routes := make(map[ring.NodeID][]int)
 	outcomes := make([]replica.Outcome, len(items))
 	for i, item := range items {
@@ -49,6 +52,29 @@ func (n *Node) deliver(ctx context.Context, target ring.NodeID, items []replica.
 		return nil, failed
 	}
 	return outcomes, nil
+}
+
+// keepOwn puts what this node kept as a fallback into its own rows where it has become an owner since: with the hint the last that it
+// has of it may go.
+func (n *Node) keepOwn(ctx context.Context, s ring.State, items []replica.HandoffItem) error {
+	var writes []*request.Write
+	for _, item := range items {
+		if item.Data && s.Layout.Holds(n.id, item.Key.Partition) {
+			writes = append(writes, &request.Write{Key: item.Key, Delta: item.State, Reserve: true})
+		}
+	}
+	if len(writes) == 0 {
+		return nil
+	}
+	if err := n.coord.ServeWrites(ctx, n.coord.View().Version, writes); err != nil {
+		return err
+	}
+	for _, w := range writes {
+		if w.Err != nil {
+			return fmt.Errorf("keep a hint as an owner: %w", w.Err)
+		}
+	}
+	return nil
 }
 
 // recipients returns who is to have what was owed to the target in a partition.

@@ -19,6 +19,7 @@ import (
 type HandoffItem struct {
 	Key   request.Key
 	State causal.State
+	Data  bool // a fallback's: this node's own row need not hold it
 }
 
 // Outcome is what became of one item.
@@ -243,7 +244,7 @@ func (s *Store) pack(p *parcel, target ring.NodeID, k request.Key) error {
 		}
 		state = r.state
 	}
-	p.items = append(p.items, HandoffItem{k, state})
+	p.items = append(p.items, HandoffItem{k, state, h.kind == hintData})
 	p.hints = append(p.hints, b)
 	p.bytes += stateBytes(state)
 	return nil
@@ -324,7 +325,7 @@ func (s *Store) freshScan(ctx context.Context, p place, from []byte) (items []Ha
 func (s *Store) scanItems(ctx context.Context, p place, from []byte) (items []HandoffItem, next []byte, err error) {
 	entries, next, err := s.scan(ctx, p, from, HandoffItemsMax, HandoffBytesMax)
 	for _, e := range entries {
-		items = append(items, HandoffItem{request.Key{Space: p.space, Partition: p.partition, Name: e.Key}, e.State})
+		items = append(items, HandoffItem{Key: request.Key{Space: p.space, Partition: p.partition, Name: e.Key}, State: e.State})
 	}
 	return items, next, err
 }

@@ -414,7 +414,7 @@ func TestAcceptedHandoffIsDurable(t *testing.T) {
 			s, from := openStore(t, cfg), openMem(t)
 			write(t, from, setter(from, "k", "v"))
 			outcomes, err := s.AcceptHandoff(t.Context(), []HandoffItem{
-				{keyOf("k"), read(t, from, "k")}, {request.Key{Space: request.SpacesMax}, read(t, from, "k")}})
+				{Key: keyOf("k"), State: read(t, from, "k")}, {Key: request.Key{Space: request.SpacesMax}, State: read(t, from, "k")}})
 			if err != nil || !slices.Equal(outcomes, []Outcome{OutcomeStored, OutcomeRefused}) {
 				t.Fatalf("%v %v", outcomes, err)
 			}

@@ -73,8 +73,18 @@ func (n *node) parcel(target int) (items []item) {
 	return items
 }
 
+// keepOwn is node.Node.keepOwn.
+func (n *node) keepOwn(items []item) {
+	for _, it := range items {
+		if it.sent.data && n.doc.Layout.Holds(n.w.ids[n.id], n.w.partition(it.key)) {
+			n.apply(&write{key: it.key, delta: it.state, target: -1, reserve: true})
+		}
+	}
+}
+
 // deliver sends the items; stored says which the target calls durable; nil: it did not answer.
 func (n *node) deliver(target int, items []item, then func(stored []bool)) {
+	n.keepOwn(items)
 	to := n.w.nodes[target]
 	var stored []bool
 	version := n.view.Version
