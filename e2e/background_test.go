@@ -35,7 +35,7 @@ func tailOf(took []time.Duration) (text string, p99 time.Duration) {
 	return fmt.Sprintf("%7d commands, p50 %v, p99 %v, p99.9 %v", len(took), at(2), at(100), at(1000)), at(100)
 }
 
-// TestBackgroundWorkIsNotFelt compares what clients see while partitions change hands and all copies are hashed and compared
+// TestBackgroundWorkIsNotFelt compares what clients see while partitions change hands and all copies are compared
 // with what they see without, by turns in one run, and wants that work to come to its end.
 func TestBackgroundWorkIsNotFelt(t *testing.T) {
 	if !*full {
@@ -79,7 +79,7 @@ func TestBackgroundWorkIsNotFelt(t *testing.T) {
 	r.verify(t, l, 2, stay...)
 }
 
-// comparedWhile has the nodes hash and compare all copies, again and again until act has returned, and returns how often.
+// comparedWhile has the nodes compare all copies by their trees, again and again until act has returned, and returns how often.
 func (c *cluster) comparedWhile(t *testing.T, act func()) (times int) {
 	t.Helper()
 	asked, done, ended := c.nodes[0], make(chan struct{}), make(chan struct{})
@@ -87,7 +87,7 @@ func (c *cluster) comparedWhile(t *testing.T, act func()) (times int) {
 		defer close(ended)
 		for {
 			// That some copies were not compared, as while they change hands, makes it end with 1.
-			_ = asked.command("repair", "--scan").Run()
+			_ = asked.command("repair").Run()
 			times++
 			select {
 			case <-done:
