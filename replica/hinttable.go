@@ -182,14 +182,6 @@ func (t *hintTable) owing(target ring.NodeID) (places []place) {
 	return places
 }
 
-// owes reports whether the place owes the target.
-func (t *hintTable) owes(target ring.NodeID, p place) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	th := t.mu.targets[target]
-	return th != nil && th.marks[p] != nil && th.marks[p].newest > 0
-}
-
 func (th *targetHints) owes() (marks int) {
 	for _, m := range th.marks {
 		if m.newest > 0 {

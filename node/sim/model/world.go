@@ -26,13 +26,10 @@ type world struct {
 	history check.History
 	count   Counts
 	minted  map[mintedDot]*check.Mint
-	indexed int                       // mints that are in minted
-	changes bool                      // the script changes the ring
-	reaps   bool                      // the script has tombstones reaped
-	reaping bool                      // they are, from now on
-	reaped  map[string]causal.Context // what was forgotten
-	crashed bool                      // memory was lost: hints that were due need not be kept
-	calm    bool                      // everything is healed
+	indexed int  // mints that are in minted
+	changes bool // the script changes the ring
+	crashed bool // memory was lost: hints that were due need not be kept
+	calm    bool // everything is healed
 }
 
 type mintedDot struct {
@@ -47,7 +44,7 @@ type Counts struct {
 	Virtual    time.Duration
 
 	lost, doubled, stale, forwards, retries, folds, repairs, ioErrors int
-	steps, pulled, purged, reaped                                     int
+	steps, pulled, purged                                             int
 }
 
 // Add adds what another run went through.
@@ -85,7 +82,7 @@ func newWorld(s *Script) *world {
 	for _, k := range w.keys {
 		w.parts[k] = ring.PartitionOf(ring.Slot([]byte(k)), partitions)
 	}
-	w.changes, w.reaps, w.reaped = s.changes(), s.reaps(), map[string]causal.Context{}
+	w.changes = s.changes()
 	w.crashed = w.changes // hints alone need not suffice while owners come and go
 	w.links = make([][]link, s.nodes())
 	for i := range w.links {
@@ -122,9 +119,6 @@ func Run(s *Script) (*check.History, Counts) {
 	w.probe()
 	w.drain()
 	w.history.Quiet = w.quiet()
-	if w.reaps {
-		w.run(w.now + 3*reapQuiet)
-	}
 	w.readAll()
 	w.run(w.now + 3*second)
 	w.readAll() // what the repairs of the first round made stale elsewhere
@@ -135,7 +129,6 @@ func Run(s *Script) (*check.History, Counts) {
 	w.count.Operations, w.count.Virtual = len(w.history.Ops), time.Duration(w.now)
 	w.count.Faults["lost"], w.count.Faults["doubled"], w.count.Faults["stale"] = w.count.lost, w.count.doubled, w.count.stale
 	w.count.Faults["ring step"], w.count.Faults["row moved"], w.count.Faults["purge"] = w.count.steps, w.count.pulled, w.count.purged
-	w.count.Faults["row reaped"] = w.count.reaped
 	return &w.history, w.count
 }
 
@@ -272,7 +265,7 @@ func (w *world) lose(n *node, left *disk) {
 // which waits until that node is removed or replaced.
 func (w *world) kept(m *check.Mint) bool {
 	for _, n := range w.nodes {
-		s := w.known(m.Key, n.store.live.rows[m.Key].state)
+		s := n.store.live.rows[m.Key].state
 		for _, target := range w.nodes {
 			if h := n.store.live.hints[hintID{target.id, m.Key}]; !target.gone {
 				s = causal.Sync(s, h.state)
@@ -304,7 +297,7 @@ func (w *world) holders(op int) (most int, ok bool) {
 
 func (w *world) holding(m *check.Mint) (count int) {
 	for _, n := range w.nodes {
-		if check.Holds(w.known(m.Key, n.store.live.held(m.Key, len(w.nodes))), m.Delta) {
+		if check.Holds(n.store.live.held(m.Key, len(w.nodes)), m.Delta) {
 			count++
 		}
 	}
