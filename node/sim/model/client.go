@@ -124,7 +124,7 @@ func (w *world) record(op *check.Op, r request.Result) {
 		}
 		return
 	}
-	if n, ok := w.holders(op.ID); ok {
+	if n, ok := w.holders(op.ID); ok && !w.unmet[op.ID] {
 		op.Holders, op.Need = n, quorumSize
 	}
 }

@@ -119,6 +119,9 @@ func (w *writing) remember(retry bool) {
 		w.record.Ops = []int{w.tasks[len(w.tasks)-1].id}
 	}
 	w.n.w.history.Mints = append(w.n.w.history.Mints, w.record)
+	for _, op := range w.record.Ops {
+		delete(w.n.w.unmet, op)
+	}
 }
 
 func (w *writing) at(t *task) int {
@@ -133,6 +136,7 @@ func (w *writing) at(t *task) int {
 func (w *writing) storedHere() {
 	if !w.wrote() {
 		w.forget()
+		w.declined()
 		w.decide(w.own.err) // nil: nothing to write, the minter declined
 		return
 	}
@@ -148,6 +152,17 @@ func (w *writing) storedHere() {
 	w.settle()
 	w.n.after(copyPatience, w.slow)
 	w.n.after(copyDeadline+second, w.forget)
+}
+
+// declined notes the operations of which an earlier attempt had minted, and this one, which found nothing to do, met none of that:
+// its answer is about what its own quorum shows, and says nothing of the other's copies.
+func (w *writing) declined() {
+	met := causal.Sync(w.n.store.live.held(w.own.key, len(w.n.w.nodes)), w.read)
+	for _, t := range w.tasks {
+		if !slices.ContainsFunc(w.n.w.history.Mints, func(m *check.Mint) bool { return slices.Contains(m.Ops, t.id) && check.Holds(met, m.Delta) }) {
+			w.n.w.unmet[t.id] = true
+		}
+	}
 }
 
 // wrote reports whether the node's own copy holds something that the others must hold, too.
