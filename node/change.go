@@ -1,7 +1,6 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -171,14 +170,25 @@ func (c *changer) waits(s ring.State) (words []string) {
 	_, waits := ring.Next(s, c.n.id)
 	for _, w := range waits {
 		text := w.String()
-		if !w.Node.IsZero() && !c.n.up(w.Node) {
-			text += ", which is down: start it again, or give it up with `holdfast remove " + cmp.Or(w.Name, w.Node.String()) + "`"
+		if !w.Node.IsZero() {
+			text += c.because(w.Node, nil)
 		}
 		words = append(words, text)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append(append(words, c.mu.waits...), c.mu.stays...)
+}
+
+// because says why a node is waited for, as far as that is known: it is down, or the error.
+func (c *changer) because(id ring.NodeID, err error) string {
+	switch {
+	case !c.n.up(id):
+		return ", which is down: start it again, or give it up with `holdfast remove " + c.n.nameOf(id) + "`"
+	case err != nil:
+		return ": " + err.Error()
+	}
+	return ""
 }
 
 // leaving reports whether this node hands its share to the others: new clients had better go elsewhere.

@@ -13,7 +13,8 @@ import (
 type taking struct {
 	again time.Time // after a failure: when to try again
 	busy  bool
-	wait  string // why it failed, in words
+	from  ring.NodeID // whom it was to be taken from when it failed
+	wait  error       // why; nil: it did not
 }
 
 // takeOver starts to take over what the document gives this node, takeOversMax partitions at a time, and forgets what the document
@@ -65,39 +66,48 @@ func (c *changer) due(s ring.State) map[ring.Held][]ring.NodeID {
 }
 
 func (c *changer) forgetLocked(s ring.State) {
-	c.mu.waits = c.mu.waits[:0]
+	failed := map[ring.NodeID]int{}
+	why := map[ring.NodeID]error{}
 	for h, t := range c.mu.taking {
 		if change, under := s.Layout.Change(h.Partition); (!under || change.Began != h.Began) && !t.busy {
 			delete(c.mu.taking, h)
 			delete(c.mu.held, h)
-		} else if t.wait != "" && !c.mu.held[h] && !slices.Contains(c.mu.waits, t.wait) {
-			c.mu.waits = append(c.mu.waits, t.wait)
+		} else if t.wait != nil && !c.mu.held[h] {
+			failed[t.from]++
+			why[t.from] = t.wait
 		}
 	}
+	c.mu.waits = c.mu.waits[:0]
+	for id, n := range failed {
+		what := "a partition"
+		if n > 1 {
+			what = fmt.Sprint(n, " partitions")
+		}
+		c.mu.waits = append(c.mu.waits, fmt.Sprintf("%s to hand %s over to %s%s", c.n.nameOf(id), what, c.n.cfg.Name, c.because(id, why[id])))
+	}
+	slices.Sort(c.mu.waits)
 }
 
 // take takes one partition over from all that hold it, and has it on disk before it says so.
 func (c *changer) take(ctx context.Context, h ring.Held, from []ring.NodeID) {
 	var err error
-	for i, id := range from {
+	var source ring.NodeID
+	for i := 0; i < len(from) && err == nil; i++ {
 		var got pulled
-		got, err = c.n.pull(ctx, h.Partition, id, forTransfer)
+		source = from[i]
+		got, err = c.n.pull(ctx, h.Partition, source, forTransfer)
 		c.progress.add(got, err == nil && i == len(from)-1)
-		if err != nil {
-			err = fmt.Errorf("%s to take partition %d from: %w", c.n.nameOf(id), h.Partition, err)
-			break
-		}
 	}
-	c.took(h, err)
+	c.took(h, source, err)
 }
 
-func (c *changer) took(h ring.Held, err error) {
+func (c *changer) took(h ring.Held, from ring.NodeID, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	t := c.mu.taking[h]
-	t.busy, t.wait = false, ""
+	t.busy, t.from, t.wait = false, from, err
 	if err != nil {
-		t.again, t.wait = time.Now().Add(takeOverRetry), err.Error()
+		t.again = time.Now().Add(takeOverRetry)
 	} else {
 		c.mu.held[h] = true
 	}
