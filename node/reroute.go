@@ -18,8 +18,9 @@ func (n *Node) successor(target ring.NodeID) ring.NodeID {
 	return n.id
 }
 
-// deliver sends hints home. What is owed to a node that does not hold its partition any more goes to all that hold it now: as many
-// as are in reach, at least one. Those out of reach get it from these by anti-entropy.
+// deliver sends hints home. What is owed to a node that does not hold its partition any more goes to all that hold it now: to those
+// in reach, at least one, and for the others it is kept. A write may have been acknowledged for this very copy, and the holder in
+// reach be the one that was counted beside it.
 func (n *Node) deliver(ctx context.Context, target ring.NodeID, items []replica.HandoffItem) ([]replica.Outcome, error) {
 	s := n.members.State()
 	if err := n.keepOwn(ctx, s, items); err != nil {
@@ -27,8 +28,10 @@ func (n *Node) deliver(ctx context.Context, target ring.NodeID, items []replica.
 	}
 	routes := make(map[ring.NodeID][]int)
 	outcomes := make([]replica.Outcome, len(items))
+	absent := make([][]ring.NodeID, len(items))
 	for i, item := range items {
-		to := n.recipients(s, target, item.Key.Partition)
+		var to []ring.NodeID
+		to, absent[i] = n.recipients(s, target, item.Key.Partition)
 		for _, id := range to {
 			routes[id] = append(routes[id], i)
 		}
@@ -51,7 +54,40 @@ func (n *Node) deliver(ctx context.Context, target ring.NodeID, items []replica.
 	if len(routes) == 1 && failed != nil {
 		return nil, failed
 	}
-	return outcomes, nil
+	return outcomes, n.keepForAbsent(ctx, s, items, absent, outcomes)
+}
+
+// keepForAbsent keeps what was delivered for those holders that are out of reach: the data where this node is none itself and has
+// it in a hint alone, else the key. Only then may the hint go that it was delivered from.
+func (n *Node) keepForAbsent(ctx context.Context, s ring.State, items []replica.HandoffItem, absent [][]ring.NodeID, outcomes []replica.Outcome) error {
+	var data []*request.Write
+	var at []int
+	var keys []replica.Owed
+	for i, item := range items {
+		for _, id := range absent[i] {
+			switch {
+			case outcomes[i] != replica.OutcomeStored:
+			case item.Data && !s.Layout.Holds(n.id, item.Key.Partition):
+				data, at = append(data, &request.Write{Key: item.Key, Role: request.RoleFallback, Delta: item.State, For: id, Reserve: true}), append(at, i)
+			default:
+				keys = append(keys, replica.Owed{Target: id, Key: item.Key, Delta: item.State})
+			}
+		}
+	}
+	if len(data) > 0 {
+		if err := n.store.Write(ctx, data); err != nil {
+			return err
+		}
+	}
+	for j, w := range data {
+		if w.Err != nil {
+			outcomes[at[j]] = replica.OutcomeRefused
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	return n.store.AddHints(ctx, keys)
 }
 
 // keepOwn puts what this node kept as a fallback into its own rows where it has become an owner since: with the hint the last that it
@@ -77,17 +113,20 @@ func (n *Node) keepOwn(ctx context.Context, s ring.State, items []replica.Handof
 	return nil
 }
 
-// recipients returns who is to have what was owed to the target in a partition.
-func (n *Node) recipients(s ring.State, target ring.NodeID, p ring.Partition) (to []ring.NodeID) {
+// recipients returns who is to have what was owed to the target in a partition: the target itself, or else those who hold it now,
+// in reach or not.
+func (n *Node) recipients(s ring.State, target ring.NodeID, p ring.Partition) (to, absent []ring.NodeID) {
 	if target != n.id && s.Layout.Holds(target, p) {
-		return []ring.NodeID{target}
+		return []ring.NodeID{target}, nil
 	}
 	for _, id := range s.Layout.Holders(p) {
 		if n.up(id) {
 			to = append(to, id)
+		} else {
+			absent = append(absent, id)
 		}
 	}
-	return to
+	return to, absent
 }
 
 // deliverTo sends one node its items, and returns which of them it has on disk.
