@@ -173,7 +173,7 @@ func TestDrainThatRunsOutOfTimePromisesNothing(t *testing.T) {
 		if len(executing)+len(dropped) != 0 {
 			t.Error("ended without an answer, a goodbye or a loss")
 		}
-		time.AfterFunc(0, func() { close(block) })
+		time.AfterFunc(time.Millisecond, func() { close(block) }) // when nothing else can go on: the connections are cut
 		p.b.Close()
 		want(t, executing, request.ErrLost)
 		want(t, dropped, request.ErrLost)
