@@ -43,7 +43,7 @@ func (m *Minting) Over(read causal.State) { m.read = read }
 func (m *Minting) Until(late func(i int) bool) { m.late = late }
 
 func (m *Minting) isLate(i int) bool {
-	return m.late != nil && m.late(i) && !fault.On(fault.MintLate)
+	return m.late != nil && m.late(i) && !fault.On(fault.MintLate) && !fault.On(fault.RunStaleFrame)
 }
 
 // Fold returns the second write of a Put of which the first, delta, met siblings elsewhere that outstamp it: it removes

@@ -75,6 +75,11 @@ func TestEachCheckerFindsABrokenHistory(t *testing.T) {
 			h.Mints = append(h.Mints, &Mint{Ops: []int{0}, Key: "k", Delta: state([]causal.Sibling{twin})})
 			h.Final[0].State.Siblings = append(h.Final[0].State.Siblings, twin)
 		}},
+		{"a twin of an overwritten value, under another stamp", "gone is gone", func(h *History) {
+			twin := causal.Sibling{Dot: dot(3), Version: causal.Version{Stamp: stamp(3), Value: []byte("a")}}
+			h.Mints = append(h.Mints, &Mint{Ops: []int{0}, Key: "k", Delta: state([]causal.Sibling{twin})})
+			h.Final[0].State.Siblings = append(h.Final[0].State.Siblings, twin)
+		}},
 		{"a value that nobody wrote", "gone is gone", func(h *History) { h.Final[0].State = one(9, "?") }},
 		{"an overwriter that had not seen the value", "concurrent", func(h *History) { h.Ops[1].Knows = nil }},
 		{"a retried SET that overwrote", "concurrent", func(h *History) { h.Ops[1].Verb, h.Mints[1].Retry = request.Put, true }},

@@ -15,7 +15,7 @@ func goneIsGone(h *History, ix *index, report func(string, ...any)) {
 				continue
 			}
 			for _, twin := range ix.twins(h, from) {
-				if by := ix.overwriter(h, twin, x.Stamp); by != nil {
+				if by := ix.overwriter(h, twin, ix.stampOf(twin, from, x)); by != nil {
 					report("%s: %q of operations %v was overwritten by operations %v, and is back on node %d", r.Key, x.Value, from.Ops, by.Ops, r.Node)
 				}
 			}
@@ -35,6 +35,18 @@ func (ix *index) twins(h *History, m *Mint) []*Mint {
 		}
 	}
 	return all
+}
+
+// stampOf returns the stamp of the twin's own value. It is that of x, unless somebody gave a retry another.
+func (ix *index) stampOf(twin, from *Mint, x causal.Sibling) causal.Stamp {
+	if twin != from {
+		for _, y := range twin.Delta.Siblings {
+			if ix.byDot[dotOf{twin.Key, y.Dot}] == twin {
+				return y.Stamp
+			}
+		}
+	}
+	return x.Stamp
 }
 
 // overwriter returns an acknowledged write, not of the same operation, that overwrote m's value of that stamp, and was kept.
