@@ -124,7 +124,10 @@ func (w *world) record(op *check.Op, r request.Result) {
 		}
 		return
 	}
-	if n, ok := w.holders(op.ID); ok && !w.unmet[op.ID] {
+	if _, unmet := w.unmet[op.ID]; unmet {
+		return
+	}
+	if n, ok := w.holders(op.ID); ok {
 		op.Holders, op.Need = n, quorumSize
 	}
 }

@@ -26,11 +26,11 @@ type world struct {
 	history check.History
 	count   Counts
 	minted  map[mintedDot]*check.Mint
-	unmet   map[int]bool // operations answered by an attempt that met nothing of what another of theirs had minted
-	indexed int          // mints that are in minted
-	changes bool         // the script changes the ring
-	crashed bool         // memory was lost: hints that were due need not be kept
-	calm    bool         // everything is healed
+	unmet   map[int]uint8 // by operation, the last attempt of it that found nothing to do and met nothing of what another had minted
+	indexed int           // mints that are in minted
+	changes bool          // the script changes the ring
+	crashed bool          // memory was lost: hints that were due need not be kept
+	calm    bool          // everything is healed
 }
 
 type mintedDot struct {
@@ -68,7 +68,7 @@ func (w *world) index(id ring.NodeID) int { return int(id[0]) - 1 }
 func (w *world) partition(key string) ring.Partition { return w.parts[key] }
 
 func newWorld(s *Script) *world {
-	w := &world{script: s, rng: rand.New(rand.NewPCG(s.Seed, 1)), views: newViews(s.Nodes, s.nodes()), clients: map[int]*client{}, minted: map[mintedDot]*check.Mint{}, unmet: map[int]bool{}}
+	w := &world{script: s, rng: rand.New(rand.NewPCG(s.Seed, 1)), views: newViews(s.Nodes, s.nodes()), clients: map[int]*client{}, minted: map[mintedDot]*check.Mint{}, unmet: map[int]uint8{}}
 	w.ids = w.views.ids
 	w.count.Faults = map[string]int{}
 	w.history.Drift = int64(driftMax / milli)

@@ -119,8 +119,10 @@ func (w *writing) remember(retry bool) {
 		w.record.Ops = []int{w.tasks[len(w.tasks)-1].id}
 	}
 	w.n.w.history.Mints = append(w.n.w.history.Mints, w.record)
-	for _, op := range w.record.Ops {
-		delete(w.n.w.unmet, op)
+	for _, t := range w.tasks {
+		if at, ok := w.n.w.unmet[t.id]; ok && t.Attempt >= at && slices.Contains(w.record.Ops, t.id) {
+			delete(w.n.w.unmet, t.id)
+		}
 	}
 }
 
@@ -154,13 +156,16 @@ func (w *writing) storedHere() {
 	w.n.after(copyDeadline+second, w.forget)
 }
 
-// declined notes the operations of which an earlier attempt had minted, and this one, which found nothing to do, met none of that:
-// its answer is about what its own quorum shows, and says nothing of the other's copies.
+// declined notes the operations of which this attempt found nothing to do, and met nothing that another of theirs had minted:
+// its answer is about what its own quorum shows, and says nothing of the other's copies. An attempt before it that was lost
+// may mint even now, until the answer is given.
 func (w *writing) declined() {
 	met := causal.Sync(w.n.store.live.held(w.own.key, len(w.n.w.nodes)), w.read)
 	for _, t := range w.tasks {
-		if !slices.ContainsFunc(w.n.w.history.Mints, func(m *check.Mint) bool { return slices.Contains(m.Ops, t.id) && check.Holds(met, m.Delta) }) {
-			w.n.w.unmet[t.id] = true
+		if slices.ContainsFunc(w.n.w.history.Mints, func(m *check.Mint) bool { return slices.Contains(m.Ops, t.id) && check.Holds(met, m.Delta) }) {
+			delete(w.n.w.unmet, t.id)
+		} else {
+			w.n.w.unmet[t.id] = t.Attempt
 		}
 	}
 }
