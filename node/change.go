@@ -28,6 +28,7 @@ type changer struct {
 		sync.Mutex
 		taking map[ring.Held]*taking
 		held   map[ring.Held]bool // taken over and on disk
+		unsaid time.Time          // since when some of it was not said; zero: all was
 		waits  []string           // what this node waits for, in words
 		stays  []string           // likewise, for partitions that it is to give up
 
@@ -35,6 +36,7 @@ type changer struct {
 		stopGiving func()       // nil: none is
 	}
 	progress progress
+	outlook  outlook
 	wg       sync.WaitGroup
 }
 
@@ -98,16 +100,16 @@ func (c *changer) look(ctx context.Context, s ring.State) {
 	c.propose(c.n.members.State())
 }
 
-// report says of this node what is true now, where it was not said yet.
+// report says of this node what is true now, where it was not said yet, or what was taken over waits for more of it.
 func (c *changer) report(s ring.State) {
-	self := c.n.id
+	self, speaks := c.n.id, c.speaksOfHeld()
 	err := c.n.members.update(func(now ring.State) (ring.State, error) {
 		if now.Edition() != s.Edition() {
 			return now, nil // another look follows
 		}
 		said, _ := now.Report(self)
 		r := ring.Report{Node: self, Seq: said.Seq + 1, Acked: now.Edition(), Held: c.holding(now), Empty: c.empty(now)}
-		if r.Acked == said.Acked && r.Empty == said.Empty && slices.Equal(r.Held, said.Held) {
+		if r.Acked == said.Acked && r.Empty == said.Empty && (!speaks || slices.Equal(r.Held, said.Held)) {
 			return now, nil
 		}
 		return now.WithReport(r), nil
@@ -156,7 +158,7 @@ func (c *changer) status() *protocol.RingChange {
 		return nil
 	}
 	change := &protocol.RingChange{Layout: s.Layout.Version, Waits: waits}
-	for _, copies := range s.Remaining() {
+	for _, copies := range c.outlook.remaining(s) {
 		change.Copies += copies
 	}
 	return change

@@ -98,7 +98,7 @@ func (n *Node) ownStatus() protocol.NodeStatus {
 	}
 	if m, ok := n.members.member(n.id); ok {
 		st.Status = m.Status.String()
-		st.Transfer = n.changer.progress.status(n.members.State().Remaining()[m.ID], time.Now())
+		st.Transfer = n.changer.progress.status(n.changer.outlook.remaining(n.members.State())[m.ID], time.Now())
 	}
 	return st
 }

@@ -1,9 +1,11 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/holdfastdb/holdfast/replica/merkle"
@@ -21,22 +23,38 @@ func (c *changer) giveUp(ctx context.Context, s ring.State) {
 	defer cancel()
 	c.giving(s.Edition(), cancel)
 	defer c.giving(ring.Edition{}, nil)
-	given, stays := 0, []string(nil)
-	defer func() { c.stay(stays) }()
-	for p := range ring.Partition(s.Layout.Q) {
-		if given == giveUpsMax || ctx.Err() != nil {
-			wake(c.poke)
-			return
+	ps, more := c.toGiveUp(s)
+	errs := make([]error, len(ps))
+	var wg sync.WaitGroup
+	for i, p := range ps {
+		wg.Go(func() { errs[i] = c.giveUpOne(ctx, s, p) })
+	}
+	wg.Wait()
+	var stays []string
+	for i, p := range ps {
+		if errs[i] != nil {
+			c.retry[p] = time.Now().Add(takeOverRetry)
+			stays = append(stays, fmt.Sprintf("the owners of partition %d to take it over from %s: %v", p, c.n.cfg.Name, errs[i]))
 		}
+	}
+	c.stay(stays)
+	if more || ctx.Err() != nil {
+		wake(c.poke)
+	}
+}
+
+// toGiveUp returns what is to be given up now, giveUpsMax partitions at most, and whether there is more.
+func (c *changer) toGiveUp(s ring.State) (ps []ring.Partition, more bool) {
+	for p := range ring.Partition(s.Layout.Q) {
 		if s.Layout.Holds(c.n.id, p) || !c.n.stores(p) || time.Now().Before(c.retry[p]) {
 			continue
 		}
-		given++
-		if err := c.giveUpOne(ctx, s, p); err != nil {
-			c.retry[p] = time.Now().Add(takeOverRetry)
-			stays = append(stays, fmt.Sprintf("the owners of partition %d to take it over from %s: %v", p, c.n.cfg.Name, err))
+		if len(ps) == giveUpsMax {
+			return ps, true
 		}
+		ps = append(ps, p)
 	}
+	return ps, false
 }
 
 // giving notes under which edition partitions are being given up, and how to stop that: another edition may make this node an
@@ -71,16 +89,30 @@ func (c *changer) giveUpOne(ctx context.Context, s ring.State, p ring.Partition)
 	if before == (merkle.Root{}) {
 		return fmt.Errorf("its rows are still being counted after an unclean stop")
 	}
-	for _, id := range s.Layout.Owners[p] {
-		if err := c.n.askToTake(ctx, id, p, s.Layout.Version); err != nil {
-			return fmt.Errorf("%s has not taken it over: %w", c.n.nameOf(id), err)
-		}
+	if err := c.askOwners(ctx, s, p); err != nil {
+		return err
 	}
 	if now := c.n.members.State(); c.n.store.Root(p) != before || now.Edition() != s.Edition() {
 		return fmt.Errorf("it changed meanwhile")
 	}
 	_, err := c.n.store.GiveUp(ctx, p)
 	return err
+}
+
+// askOwners has every owner take the partition from this node, all at once.
+func (c *changer) askOwners(ctx context.Context, s ring.State, p ring.Partition) error {
+	owners := s.Layout.Owners[p]
+	errs := make([]error, len(owners))
+	var wg sync.WaitGroup
+	for i, id := range owners {
+		wg.Go(func() {
+			if err := c.n.askToTake(ctx, id, p, s.Layout.Version); err != nil {
+				errs[i] = fmt.Errorf("%s has not taken it over: %w", c.n.nameOf(id), err)
+			}
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
 }
 
 // askToTake asks an owner to take from this node what it lacks of a partition; it returns nil when the owner has it on disk.

@@ -377,17 +377,29 @@ func (m *membership) take(s ring.State) error {
 	if err := s.Check(); err != nil {
 		return err
 	}
-	encoded := s.Encode()
-	if string(encoded) == string(m.State().Encode()) {
+	now, encoded := m.State(), s.Encode()
+	if string(encoded) == string(now.Encode()) {
 		return nil
 	}
-	if err := m.store.PutMeta(ringDocument, encoded); err != nil {
-		return fmt.Errorf("node: keep the ring document: %w", err)
+	if err := m.keep(now, s, encoded); err != nil {
+		return err
 	}
 	m.mu.Lock()
 	m.mu.state, m.mu.note = s, ring.Note{}
 	m.mu.Unlock()
 	m.changed(s)
+	return nil
+}
+
+// keep puts the document on disk, unless others' reports are all that is new in it: while partitions change hands most documents are
+// of that kind, and the fsync of each, times the members, would be felt by clients.
+func (m *membership) keep(now, next ring.State, encoded []byte) error {
+	if !now.IsZero() && now.HearsayOnly(next, m.selfID()) {
+		return nil
+	}
+	if err := m.store.PutMeta(ringDocument, encoded); err != nil {
+		return fmt.Errorf("node: keep the ring document: %w", err)
+	}
 	return nil
 }
 

@@ -110,8 +110,30 @@ func (c *changer) took(h ring.Held, from ring.NodeID, err error) {
 		t.again = time.Now().Add(takeOverRetry)
 	} else {
 		c.mu.held[h] = true
+		if c.mu.unsaid.IsZero() {
+			c.mu.unsaid = time.Now()
+		}
 	}
 	wake(c.poke)
+}
+
+// sayHeld reports whether what was taken over is to be said now, the first of it having waited for so long while others are still busy.
+// Whatever is said makes every member take a step, at which requests under way meet two layouts; so partitions wait for each other.
+func sayHeld(waited time.Duration, busy bool) bool { return !busy || waited >= heldWait }
+
+// speaksOfHeld is sayHeld for what is held now.
+func (c *changer) speaksOfHeld() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	busy := false
+	for _, t := range c.mu.taking {
+		busy = busy || t.busy
+	}
+	if !sayHeld(time.Since(c.mu.unsaid), busy) {
+		return false
+	}
+	c.mu.unsaid = time.Time{}
+	return true
 }
 
 // holding returns the changes of the document that this process has taken over. What an earlier one said is said anew, for the directory

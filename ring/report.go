@@ -41,6 +41,20 @@ func (s State) WithReport(r Report) State {
 	return s
 }
 
+// HearsayOnly reports whether next differs from s in nothing but what nodes other than self say of themselves. Self need not have that on
+// disk before it goes by it: a document that follows from it is written whole before anybody hears of it, and what a crash
+// takes away is said again. O(partitions) where the layouts are not one and the same.
+func (s State) HearsayOnly(next State, self NodeID) bool {
+	ours, _ := s.Report(self)
+	now, _ := next.Report(self)
+	return s.Cluster == next.Cluster && slices.Equal(s.Members, next.Members) && sameLayout(s.Layout, next.Layout) &&
+		bytes.Equal(appendReport(nil, ours), appendReport(nil, now))
+}
+
+func sameLayout(a, b *Layout) bool {
+	return a == b || a != nil && b != nil && bytes.Equal(appendLayout(nil, a), appendLayout(nil, b))
+}
+
 // holds reports whether the node said that it holds a change.
 func (r Report) holds(c Change) bool { return slices.Contains(r.Held, Held{c.Partition, c.Began}) }
 

@@ -342,3 +342,46 @@ func FuzzDecodeNote(f *testing.F) {
 		}
 	})
 }
+
+// Whatever is not somebody else's report must be on disk before it rules.
+func TestHearsayIsWhatOthersReportAlone(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 9))
+	for range 20_000 {
+		s, self := randomState(rng), testID(1)
+		if s.IsZero() {
+			continue
+		}
+		next := s
+		next.Reports = nil
+		for _, m := range s.Members {
+			switch said, ok := s.Report(m.ID); {
+			case m.ID != self && rng.IntN(2) == 0:
+				next.Reports = append(next.Reports, randomReport(rng, m.ID))
+			case ok:
+				next.Reports = append(next.Reports, said)
+			}
+		}
+		if !s.HearsayOnly(next, self) {
+			t.Fatalf("%+v\n%+v", s, next)
+		}
+		other := next
+		switch rng.IntN(4) {
+		case 0:
+			own, _ := next.Report(self)
+			own.Node, own.Seq = self, own.Seq+1
+			other = next.WithReport(own)
+		case 1:
+			l := *s.Layout
+			l.Version++
+			other.Layout = &l
+		case 2:
+			other.Members = slices.Clone(s.Members)
+			other.Members[0].Epoch++
+		case 3:
+			other.Cluster.W++
+		}
+		if s.HearsayOnly(other, self) || other.HearsayOnly(s, self) {
+			t.Fatalf("took for hearsay:\n%+v\n%+v", s, other)
+		}
+	}
+}

@@ -1,0 +1,29 @@
+package node
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/holdfastdb/holdfast/ring"
+)
+
+// outlook remembers what the newest ring document leaves to be done. To know it costs a ring.Plan, milliseconds of a processor that
+// clients wait for, and every status of every node asks, many times for each document while somebody watches a change.
+type outlook struct {
+	mu struct {
+		sync.Mutex
+		layout  *ring.Layout // of which
+		members []ring.Member
+		copies  map[ring.NodeID]int
+	}
+}
+
+// remaining is ring.State.Remaining. The map is shared: it is not to be changed. Callers at the same time share one Plan.
+func (o *outlook) remaining(s ring.State) map[ring.NodeID]int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s.Layout != o.mu.layout || !slices.Equal(s.Members, o.mu.members) {
+		o.mu.layout, o.mu.members, o.mu.copies = s.Layout, s.Members, s.Remaining()
+	}
+	return o.mu.copies
+}
