@@ -4,13 +4,10 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
-	"slices"
 	"sync"
 	"time"
 
-	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/protocol"
-	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
 )
@@ -119,69 +116,4 @@ func (n *Node) keysOf(space uint8, bits []byte) (keys int64) {
 		}
 	}
 	return keys
-}
-
-func (n *Node) serveBoot(from ring.NodeID, payload []byte) ([]byte, error) {
-	if len(payload) != 16 || n.store == nil {
-		return nil, request.ErrInternal
-	}
-	isFresh, err := n.store.ConfirmBoot(replica.BootID{Node: from, Bits: binary.BigEndian.Uint64(payload), Number: binary.BigEndian.Uint64(payload[8:])})
-	if err != nil {
-		return nil, err
-	}
-	if isFresh {
-		return []byte{byte(fresh)}, nil
-	}
-	return []byte{byte(stale)}, nil
-}
-
-// confirmBoot tells every other node of this boot, and takes the former boot's bits up again if all of them, at least
-// one, have not seen this one before: a directory that was restored or copied has been seen. Until then, and otherwise,
-// this node mints under new bits, which is always safe and only lets contexts grow.
-func (n *Node) confirmBoot(ctx context.Context) {
-	id := n.store.Boot()
-	payload := binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, id.Bits), id.Number)
-	_, clean := n.store.PreviousBoot()
-	tick := time.NewTicker(resumeEvery)
-	defer tick.Stop()
-	for range resumeTries {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		answers := collect(n, ctx, controlPatience, func(ctx context.Context, to ring.NodeID) (confirmation, error) {
-			b, err := n.control(ctx, to, controlBoot, payload)
-			if err != nil || len(b) != 1 {
-				return unconfirmed, nil
-			}
-			return confirmation(b[0]), nil
-		})
-		if len(answers) > 0 && !slices.Contains(answers, unconfirmed) {
-			n.resumeBoot(clean, answers)
-			return
-		}
-	}
-}
-
-// confirmation is a node's answer to controlBoot.
-type confirmation uint8
-
-const (
-	stale       confirmation = iota // it has seen this boot number before
-	fresh                           // it has not, and has noted it
-	unconfirmed                     // it did not answer: it is asked again
-)
-
-func (n *Node) resumeBoot(clean bool, answers []confirmation) {
-	if slices.Contains(answers, stale) && !fault.On(fault.ResumeUnconfirmed) {
-		n.cfg.Logger.Warn("another node has met a later start of this directory: it was restored or copied; writing under a new identity")
-		return
-	}
-	if !clean {
-		return
-	}
-	if err := n.store.ResumeBoot(); err != nil {
-		n.cfg.Logger.Info("writing under a new identity", "reason", err)
-	}
 }

@@ -275,7 +275,7 @@ func (n *Node) form(s ring.State) error {
 	if n.store == nil {
 		return nil
 	}
-	n.wg.Go(func() { n.confirmBoot(n.ctx) })
+	n.wg.Go(func() { n.confirmBoot(n.ctx, s) })
 	n.wg.Go(func() { n.changer.run(n.ctx) })
 	n.wg.Go(func() { n.antiEntropy(n.ctx) })
 	return n.store.StartHandoff(replica.Handoff{Up: n.up, Deliver: n.deliver, Successor: n.successor})

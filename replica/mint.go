@@ -60,7 +60,7 @@ func (s *Store) PreviousBoot() (id BootID, clean bool) {
 }
 
 // ResumeBoot takes the previous boot's bits up again, durably. The caller must have had Boot() confirmed as fresh by
-// every other member in reach, and by at least one: else the directory may be a copy. ErrNotResumable without the
+// every other member in reach, and by most of those that the directory knows: else it may be a copy. ErrNotResumable without the
 // clean-shutdown mark, or once a dot under the previous bits turned up that the store lacks.
 func (s *Store) ResumeBoot() error {
 	if err := s.enter(); err != nil {

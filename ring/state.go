@@ -47,6 +47,21 @@ func (s State) Member(id NodeID) (Member, bool) {
 	return s.Members[i], true
 }
 
+// MostOthers reports whether ids has more than half of the members other than self that are not removed: two such sets of one
+// document have a node in common. False where there are no others. O(members * ids).
+func (s State) MostOthers(self NodeID, ids []NodeID) bool {
+	others, among := 0, 0
+	for _, m := range s.Members {
+		if m.ID != self && m.Status != Removed {
+			others++
+			if slices.Contains(ids, m.ID) {
+				among++
+			}
+		}
+	}
+	return 2*among > others
+}
+
 // With returns the state with a member's record merged in.
 func (s State) With(m Member) State {
 	s.Members = mergeMembers(s.Members, []Member{m})

@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/fault"
+	"github.com/holdfastdb/holdfast/ring"
 )
 
 // hintSeq is replica's: the actor minted in a hint.
@@ -127,13 +128,15 @@ func (m minted) beyond(a causal.Actor, n uint64, local causal.Context) bool {
 	return n > known
 }
 
-// confirmBoot asks every node in reach whether it has seen this boot. Twin of node's confirmBoot.
-func (n *node) confirmBoot(try int) {
+// confirmBoot asks every node in reach whether it has seen this boot; saved is the ring document of the directory as it was
+// found. Twin of node's confirmBoot.
+func (n *node) confirmBoot(saved ring.State, try int) {
 	if try == resumeTries {
 		return
 	}
 	n.after(second, func() {
-		asked, fresh, silent, open := 0, 0, 0, 0
+		var asked []ring.NodeID
+		fresh, silent, open := 0, 0, 0
 		for _, to := range n.w.nodes {
 			if to == n || !n.sees[to.id] {
 				continue
@@ -150,19 +153,22 @@ func (n *node) confirmBoot(try int) {
 				case err != nil || !said:
 					silent++
 				case yes:
-					asked, fresh = asked+1, fresh+1
+					asked, fresh = append(asked, n.w.ids[to.id]), fresh+1
 				default:
-					asked++
+					asked = append(asked, n.w.ids[to.id])
 				}
-				if open == 0 && asked > 0 && silent == 0 {
-					n.resume(asked == fresh)
-				} else if open == 0 {
-					n.confirmBoot(try + 1)
+				switch {
+				case open > 0:
+				case fresh < len(asked) && !fault.On(fault.ResumeUnconfirmed):
+				case silent == 0 && saved.MostOthers(n.w.ids[n.id], asked):
+					n.resume()
+				default:
+					n.confirmBoot(saved, try+1)
 				}
 			})
 		}
 		if open == 0 {
-			n.confirmBoot(try + 1)
+			n.confirmBoot(saved, try+1)
 		}
 	})
 }
@@ -179,8 +185,8 @@ func (n *node) confirms(id int, b bootID) bool {
 }
 
 // resume is node.resumeBoot and Store.ResumeBoot.
-func (n *node) resume(fresh bool) {
-	if !fresh && !fault.On(fault.ResumeUnconfirmed) || !n.boot.resumable {
+func (n *node) resume() {
+	if !n.boot.resumable {
 		return
 	}
 	n.boot.current.bits, n.boot.resumable = n.boot.previous.bits, false

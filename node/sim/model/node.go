@@ -100,7 +100,7 @@ func (n *node) start() {
 		n.sees[o.id] = o == n || !o.down
 	}
 	n.refresh()
-	n.confirmBoot(0)
+	n.confirmBoot(n.doc, 0)
 	jitter := check.Moment(n.w.rng.Int64N(int64(second)))
 	n.after(jitter/2, func() { n.probe(); n.every(probeEvery+jitter/5, n.probe) })
 	n.after(jitter, func() { n.every(tickEvery, n.tick) })
