@@ -365,3 +365,22 @@ func TestReadModifyWritesThatWaitMoveWithTheFirstPlace(t *testing.T) {
 		}
 	})
 }
+
+// Of a write that both sets took, one primary of each apart, two primaries hold it, and only one of those that are read.
+func TestPrimariesOfBothSetsAreNotCountedTogether(t *testing.T) {
+	for _, pl := range exchanges() {
+		if len(pl.Primaries) != len(pl.Readers())+1 || pl.apart < 0 {
+			continue
+		}
+		p, _ := NewPut(pl, pl.Primaries[0], 2)
+		apart := []int{pl.apart, len(pl.Primaries) - 1} // of one set each
+		for _, leg := range apart {
+			if p.Legs()[leg].State == LegOpen && p.Legs()[leg].For.IsZero() {
+				p.Ack(leg)
+			}
+		}
+		if n := p.Primaries(); n > 1 {
+			t.Errorf("%v: %d primaries, want one of each set", pl.Primaries, n)
+		}
+	}
+}

@@ -170,6 +170,26 @@ func (p *Put) Reach() int { return p.open + p.acks }
 // Acks returns how many nodes hold the write for certain.
 func (p *Put) Acks() int { return p.acks }
 
+// Primaries returns how many primaries hold the write for certain, fallbacks not counted. While an owner is being exchanged it is
+// that of the set that has fewer of them: two of both sets together may be one of those that are read.
+func (p *Put) Primaries() int {
+	var n [setCount]int
+	together := 0
+	for i := range p.legs {
+		if l := &p.legs[i]; l.State == LegAcked && l.For.IsZero() {
+			l.count(&n)
+			together++
+		}
+	}
+	switch {
+	case fault.On(fault.CountTogether):
+		return together
+	case p.w[1] == 0:
+		return n[0]
+	}
+	return min(n[0], n[1])
+}
+
 // Ack records that a leg's node holds the write. cancel is set when the coordinator keeps a hint for that very node
 // because it was late: the hint can be cancelled.
 func (p *Put) Ack(leg int) (cancel bool) {

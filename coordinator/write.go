@@ -238,7 +238,6 @@ func (w *writing) returned(cs []copyOf, err error) {
 func (w *writing) acked(i, leg int) {
 	p := &w.puts[i]
 	if l := p.Legs()[leg]; l.For.IsZero() {
-		p.written.acks++
 		if p.Ack(leg) {
 			w.c.dues.add(due{kind: dueCancel, target: l.Node, key: p.own.Key, seen: p.delta.Seen}, &w.c.Counters)
 		}
@@ -359,7 +358,7 @@ func (w *writing) replan(i int, frames map[destination][]copyOf) {
 
 func (w *writing) decide(i int) {
 	p := &w.puts[i]
-	p.decided = true
+	p.decided, p.written.acks = true, p.Primaries()
 	w.report(i, &p.written)
 }
 

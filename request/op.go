@@ -89,5 +89,7 @@ type Result struct {
 	State causal.State
 	// Seen is the context after a PutSeen: what the given one covered, and the new value.
 	Seen causal.Context
-	Acks int // replicas known to hold the write when it was answered, hints at fallbacks not counted
+	// Acks is how many replicas were known to hold the write when it was answered, hints at fallbacks not counted; while an owner is
+	// being exchanged, of the old or the new owners, whichever are fewer.
+	Acks int
 }
