@@ -30,8 +30,21 @@ func (e *end) Read(b []byte) (int, error) {
 
 // Write implements net.Conn.
 func (e *end) Write(b []byte) (int, error) {
+	if after, torn := e.net.tears(e.out.link, len(b)); torn {
+		return e.tear(b, after)
+	}
 	n, err := e.out.write(b)
 	return n, e.explain("write", err)
+}
+
+// tear writes some of the bytes, and resets the connection. The writer believes that all have gone.
+func (e *end) tear(b []byte, after int) (int, error) {
+	if n, err := e.out.write(b[:after]); err != nil {
+		return n, e.explain("write", err)
+	}
+	e.out.tear()
+	e.in.fail()
+	return len(b), nil
 }
 
 func (e *end) explain(op string, err error) error {
@@ -93,9 +106,11 @@ type pipe struct {
 		sync.Mutex
 		changed         chan struct{} // closed, and made anew, at each change
 		segments        []segment
+		held            []segment // written by a host that is paused
 		bytes           int
 		last            time.Time // when the last segment arrives
 		finished        bool      // by the writer
+		torn            bool      // ends with a reset
 		abandoned       bool      // by the reader
 		failed          bool      // reset
 		readBy, writeBy time.Time
@@ -129,6 +144,7 @@ func (p *pipe) take(b []byte) (n int, changed <-chan struct{}, until time.Time, 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	open, _ := p.net.open(p.link) // under the lock: a change of the links later than this closes changed
+	open = open && !p.net.stands(p.link.to)
 	now := time.Now()
 	switch {
 	case p.mu.abandoned:
@@ -164,6 +180,9 @@ func (p *pipe) arrivedLocked(b []byte, now time.Time) (n int, err error) {
 		}
 	}
 	if n == 0 && len(b) > 0 && len(p.mu.segments) > 0 && !p.mu.segments[0].at.After(now) {
+		if p.mu.torn {
+			return 0, syscall.ECONNRESET
+		}
 		return 0, io.EOF
 	}
 	if p.mu.bytes -= n; n > 0 {
@@ -188,7 +207,10 @@ func (p *pipe) put(b []byte) (n int, changed <-chan struct{}, until time.Time, e
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	told, _ := p.net.open(p.link.back())
+	told = told && !p.net.stands(p.link.from, p.link.to)
 	switch {
+	case p.mu.torn:
+		return 0, nil, until, syscall.ECONNRESET
 	case p.mu.finished:
 		return 0, nil, until, net.ErrClosed
 	case passed(p.mu.writeBy, time.Now()):
@@ -205,21 +227,34 @@ func (p *pipe) put(b []byte) (n int, changed <-chan struct{}, until time.Time, e
 }
 
 func (p *pipe) sendLocked(b []byte, delay time.Duration) {
+	if p.mu.bytes += len(b); p.net.stands(p.link.from) {
+		p.mu.held = append(p.mu.held, segment{bytes: b})
+		return
+	}
+	p.arriveLocked(b, delay)
+	p.changeLocked()
+}
+
+func (p *pipe) arriveLocked(b []byte, delay time.Duration) {
 	at := time.Now().Add(delay)
 	if !at.After(p.mu.last) {
 		at = p.mu.last.Add(1)
 	}
 	p.mu.last = at
-	p.mu.bytes += len(b)
 	p.mu.segments = append(p.mu.segments, segment{at, b})
-	p.changeLocked()
 }
 
 // finish ends the stream after what was written.
-func (p *pipe) finish() {
+func (p *pipe) finish() { p.end(false) }
+
+// tear ends the stream with a reset after what was written.
+func (p *pipe) tear() { p.end(true) }
+
+func (p *pipe) end(torn bool) {
 	delay := p.net.delay(p.link)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.mu.torn = p.mu.torn || torn
 	if !p.mu.finished {
 		p.mu.finished = true
 		p.sendLocked(nil, delay)
@@ -257,9 +292,16 @@ func (p *pipe) writeBy(t time.Time) {
 	p.changeLocked()
 }
 
+// wake looks again at what the link lets through.
 func (p *pipe) wake() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if len(p.mu.held) > 0 && !p.net.stands(p.link.from) {
+		for _, s := range p.mu.held {
+			p.arriveLocked(s.bytes, p.net.delay(p.link))
+		}
+		p.mu.held = nil
+	}
 	p.changeLocked()
 }
 

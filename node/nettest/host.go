@@ -89,7 +89,7 @@ func (h *Host) handshake(ctx context.Context, l link) error {
 		}
 		open, changed := h.net.open(l, l.back())
 		var trip <-chan time.Time
-		if open {
+		if open && !h.net.stands(h.ip) {
 			timer := time.NewTimer(h.net.delay(l) + h.net.delay(l.back()))
 			defer timer.Stop()
 			trip = timer.C
@@ -116,6 +116,7 @@ func (h *Host) Gossip(address string) memberlist.Transport {
 		h.net.mu.gossips[h.ip] = map[string]bool{}
 	}
 	h.net.mu.gossips[h.ip][address] = true
+	h.net.gossip.Lossy(address, h.net.mu.lossy[h.ip])
 	for l := range h.net.mu.cut {
 		for from := range h.net.mu.gossips[l.from] {
 			for to := range h.net.mu.gossips[l.to] {
@@ -130,6 +131,7 @@ func (h *Host) Gossip(address string) memberlist.Transport {
 // it is heard by nobody.
 func (h *Host) Crash() {
 	h.crashed.Store(true)
+	h.net.release(h.ip)
 	h.net.mu.Lock()
 	for address, l := range h.net.mu.listeners {
 		if l.host == h {

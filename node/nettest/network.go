@@ -12,6 +12,10 @@
 // A cut link is silent, as a cable that was pulled: nobody is told, dials wait, and what was written before or since arrives when the
 // link is healed, as TCP would send it again. Gossip's packets are lost. A host that crashes resets its connections, which the other
 // ends learn of where no link is cut. Every message takes a seeded time of its own, so that no two arrive at once.
+//
+// A host that is paused is as near to a stopped process as goroutines let it be: it reads nothing, and what it writes, closes and dials
+// waits, until it wakes with all that has come meanwhile in hand; others connect to it and wait, as its kernel would have it. Its timers go on.
+// A link that is torn cuts a connection in the middle of a write. Gossip's packets get lost, doubled and late on request.
 package nettest
 
 import (
@@ -44,6 +48,9 @@ type Network struct {
 		port      int
 		cut       map[link]bool
 		slow      map[link]time.Duration
+		torn      map[link]bool   // the next write is cut off, and its connection reset
+		paused    map[string]bool // hosts
+		lossy     map[string]int  // hosts: percent of gossip's packets
 		listeners map[string]*listener
 		ends      map[*end]bool
 		gossips   map[string]map[string]bool // host: its gossip addresses
@@ -62,6 +69,7 @@ func New(seed uint64) *Network {
 	n.mu.rng = rand.New(rand.NewPCG(seed, 1))
 	n.mu.port = firstPort
 	n.mu.cut, n.mu.slow = map[link]bool{}, map[link]time.Duration{}
+	n.mu.torn, n.mu.paused, n.mu.lossy = map[link]bool{}, map[string]bool{}, map[string]int{}
 	n.mu.listeners, n.mu.ends = map[string]*listener{}, map[*end]bool{}
 	n.mu.gossips = map[string]map[string]bool{}
 	n.mu.changed = make(chan struct{})
@@ -80,12 +88,77 @@ func (n *Network) Split(one, other []string) { n.set(true, between(one, other)..
 // Join undoes Split.
 func (n *Network) Join(one, other []string) { n.set(false, between(one, other)...) }
 
-// HealAll undoes every cut and every delay.
+// Pause has a host stand still, until Wake or until it crashes.
+func (n *Network) Pause(host string) {
+	n.mu.Lock()
+	n.mu.paused[host] = true
+	gossips := slices.Collect(maps.Keys(n.mu.gossips[host]))
+	n.mu.Unlock()
+	for _, address := range gossips {
+		n.gossip.Hold(address)
+	}
+	n.wake()
+}
+
+// Wake has a paused host go on with what has come meanwhile, and sends what it wrote.
+func (n *Network) Wake(host string) {
+	n.release(host)
+	n.wake()
+}
+
+func (n *Network) release(host string) {
+	n.mu.Lock()
+	delete(n.mu.paused, host)
+	gossips := slices.Collect(maps.Keys(n.mu.gossips[host]))
+	n.mu.Unlock()
+	for _, address := range gossips {
+		n.gossip.Release(address)
+	}
+}
+
+// Tear cuts the next write from one host to another off after some of its bytes, and resets the connection both ways: what was under way to
+// the writer is lost, too.
+func (n *Network) Tear(from, to string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.torn[link{from, to}] = true
+}
+
+// tears reports whether a write is to be cut off, and after how many of its bytes.
+func (n *Network) tears(l link, bytes int) (after int, torn bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if bytes == 0 || !n.mu.torn[l] {
+		return 0, false
+	}
+	delete(n.mu.torn, l)
+	return n.mu.rng.IntN(bytes), true
+}
+
+// Lossy makes gossip's packets from and to a host get lost, doubled and late, each in that many of a hundred cases; 0 undoes it.
+func (n *Network) Lossy(host string, percent int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.lossy[host] = percent
+	for address := range n.mu.gossips[host] {
+		n.gossip.Lossy(address, percent)
+	}
+}
+
+// HealAll undoes every cut, delay, pause and loss.
 func (n *Network) HealAll() {
 	n.mu.Lock()
 	cut := slices.Collect(maps.Keys(n.mu.cut))
+	paused, lossy := slices.Collect(maps.Keys(n.mu.paused)), slices.Collect(maps.Keys(n.mu.lossy))
 	clear(n.mu.slow)
+	clear(n.mu.torn)
 	n.mu.Unlock()
+	for _, host := range paused {
+		n.release(host)
+	}
+	for _, host := range lossy {
+		n.Lossy(host, 0)
+	}
 	n.set(false, cut...)
 }
 
@@ -109,6 +182,11 @@ func (n *Network) set(cut bool, links ...link) {
 	for _, l := range links {
 		n.mark(l, cut)
 	}
+	n.wake()
+}
+
+// wake has all look again at what the links let through.
+func (n *Network) wake() {
 	for _, e := range n.change() {
 		e.in.wake()
 		e.out.wake()
@@ -157,6 +235,13 @@ func (n *Network) open(links ...link) (bool, <-chan struct{}) {
 		}
 	}
 	return true, n.mu.changed
+}
+
+// stands reports whether one of the hosts is paused.
+func (n *Network) stands(hosts ...string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.ContainsFunc(hosts, func(host string) bool { return n.mu.paused[host] })
 }
 
 func (n *Network) delay(l link) time.Duration {

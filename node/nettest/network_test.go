@@ -132,3 +132,83 @@ func TestWriterWaitsForRoom(t *testing.T) {
 		}
 	})
 }
+
+func TestAPausedHostReadsAndSendsNothingUntilItWakes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := nettest.New(1)
+		near, far := pair(t, n)
+		n.Pause(b)
+		send(t, near, "for when you wake")
+		send(t, far, "from before")
+		far.Close()
+		near.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := near.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("from a paused host: %v", err)
+		}
+		near.SetReadDeadline(time.Time{})
+		time.AfterFunc(time.Second, func() { n.Wake(b) })
+		receive(t, near, "from before")
+		if _, err := near.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatalf("after the end: %v", err)
+		}
+	})
+}
+
+func TestAPausedHostFindsWhatCameMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := nettest.New(1)
+		near, far := pair(t, n)
+		n.Pause(b)
+		send(t, near, "one ")
+		far.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := far.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Fatalf("at a paused host: %v", err)
+		}
+		far.SetReadDeadline(time.Time{})
+		send(t, near, "two")
+		time.AfterFunc(time.Second, func() { n.Wake(b) })
+		receive(t, far, "one two")
+	})
+}
+
+func TestACrashOfAPausedHostIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := nettest.New(1)
+		h := n.Host(b)
+		if _, err := h.Listen(b + ":7379"); err != nil {
+			t.Fatal(err)
+		}
+		n.Pause(b)
+		near, err := n.Host(a).Dial(t.Context(), b+":7379") // its kernel answers
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.AfterFunc(time.Second, h.Crash)
+		if _, err := near.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatalf("read: %v", err)
+		}
+	})
+}
+
+func TestATornWriteArrivesInPartAndResetsBothEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := nettest.New(1)
+		near, far := pair(t, n)
+		n.Tear(a, b)
+		send(t, far, "under way the other way")
+		const text = "a frame of many bytes"
+		send(t, near, text)
+		got, err := io.ReadAll(far)
+		if !errors.Is(err, syscall.ECONNRESET) || len(got) >= len(text) || string(got) != text[:len(got)] {
+			t.Fatalf("read %q, %v, want a part and a reset", got, err)
+		}
+		if _, err := near.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+			t.Fatalf("read by the writer: %v", err)
+		}
+		for _, end := range []net.Conn{near, far} {
+			if _, err := end.Write([]byte{1}); !errors.Is(err, syscall.ECONNRESET) {
+				t.Fatalf("a later write: %v", err)
+			}
+		}
+	})
+}

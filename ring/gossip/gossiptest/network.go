@@ -1,5 +1,6 @@
 // Package gossiptest is a network in memory: a memberlist transport whose packets and streams take a seeded time of their own,
-// get lost where a test cuts a link (in one direction or both), and run on the fake clock of a testing/synctest bubble.
+// get lost where a test cuts a link (in one direction or both), and run on the fake clock of a testing/synctest bubble. Packets may get
+// lost, doubled and late besides.
 package gossiptest
 
 import (
@@ -22,6 +23,7 @@ var ErrAddressTaken = errors.New("gossiptest: address already in use")
 const (
 	packetsMax = 1024 // packets waiting at one host; more are lost, as UDP loses them
 	streamsMax = 128  // dialled streams not yet accepted; more are refused
+	lateMax    = 2 * time.Second
 )
 
 // Network connects the transports made by it. Create it inside the bubble that uses it.
@@ -31,13 +33,22 @@ type Network struct {
 	sent  int64 // messages so far
 	hosts map[string]*Transport
 	cut   map[link]bool
+	lossy map[string]int       // percent, by host
+	held  map[string][]arrival // hosts that stand still, and what waits for them
+}
+
+// arrival is a packet that waits for its host to go on.
+type arrival struct {
+	packet   *memberlist.Packet
+	from, to string
 }
 
 type link struct{ from, to string }
 
 // New returns a network without hosts, whose delays are drawn from seed.
 func New(seed uint64) *Network {
-	return &Network{rng: rand.New(rand.NewPCG(seed, 0)), hosts: map[string]*Transport{}, cut: map[link]bool{}}
+	return &Network{rng: rand.New(rand.NewPCG(seed, 0)), hosts: map[string]*Transport{}, cut: map[link]bool{},
+		lossy: map[string]int{}, held: map[string][]arrival{}}
 }
 
 // Listen returns the transport of a host at "ip:port". ErrAddressTaken while another listens there.
@@ -92,10 +103,81 @@ func (n *Network) set(from, to string, cut bool) {
 	}
 }
 
+// Lossy makes the packets from and to a host get lost, doubled and late by up to lateMax, each of the three in that many of a hundred
+// cases; 0 undoes it.
+func (n *Network) Lossy(host string, percent int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lossy[host] = percent
+}
+
+// Hold makes a host stand still, until Release: packets wait for it, it sends none, and streams are as if cut.
+func (n *Network) Hold(host string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.held[host] == nil {
+		n.held[host] = []arrival{}
+	}
+}
+
+// Release undoes Hold, and delivers what has come meanwhile.
+func (n *Network) Release(host string) {
+	n.mu.Lock()
+	waiting := n.held[host]
+	delete(n.held, host)
+	n.mu.Unlock()
+	for _, a := range waiting {
+		n.deliver(a.packet, a.from, a.to)
+	}
+}
+
+// holds keeps a packet for a host that stands still, or loses it where too many wait; false for any other host.
+func (n *Network) holds(a arrival) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	waiting := n.held[a.to]
+	if waiting != nil && len(waiting) < packetsMax {
+		n.held[a.to] = append(waiting, a)
+	}
+	return waiting != nil
+}
+
 func (n *Network) isCut(from, to string) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.cut[link{from, to}]
+}
+
+// silent reports whether a stream carries nothing that way.
+func (n *Network) silent(from, to string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.cut[link{from, to}] || n.held[from] != nil || n.held[to] != nil
+}
+
+// fates returns how late each copy of a packet is; none if it is lost.
+func (n *Network) fates(from, to string) (late []time.Duration) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.held[from] != nil {
+		return nil
+	}
+	percent := max(n.lossy[from], n.lossy[to])
+	if percent == 0 {
+		return []time.Duration{0}
+	}
+	happens := func() bool { return n.rng.IntN(100) < percent }
+	drawn := func() time.Duration { return time.Duration(n.rng.Int64N(int64(lateMax))) }
+	if happens() {
+		return nil
+	}
+	if late = append(late, 0); happens() {
+		late[0] = drawn()
+	}
+	if happens() {
+		late = append(late, drawn())
+	}
+	return late
 }
 
 func (n *Network) host(addr string) *Transport {
@@ -132,14 +214,16 @@ func (t *Transport) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
 // WriteTo sends a packet, which may get lost. It never blocks.
 func (t *Transport) WriteTo(b []byte, addr string) (time.Time, error) {
 	now := time.Now()
-	p := &memberlist.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(t.at)}
-	time.AfterFunc(t.net.delay(), func() { t.net.deliver(p, t.addr, addr) })
+	for _, late := range t.net.fates(t.addr, addr) {
+		p := &memberlist.Packet{Buf: append([]byte(nil), b...), From: net.UDPAddrFromAddrPort(t.at)}
+		time.AfterFunc(t.net.delay()+late, func() { t.net.deliver(p, t.addr, addr) })
+	}
 	return now, nil
 }
 
 func (n *Network) deliver(p *memberlist.Packet, from, to string) {
 	host := n.host(to)
-	if host == nil || n.isCut(from, to) {
+	if host == nil || n.isCut(from, to) || n.holds(arrival{p, from, to}) {
 		return
 	}
 	p.Timestamp = time.Now()
@@ -158,7 +242,7 @@ func (t *Transport) StreamCh() <-chan net.Conn { return t.streams }
 // DialTimeout opens a stream. It is refused where nobody listens, and times out over a link that is cut either way.
 func (t *Transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
 	wait, fails := t.net.delay(), error(nil)
-	if t.net.isCut(t.addr, addr) || t.net.isCut(addr, t.addr) {
+	if t.net.silent(t.addr, addr) || t.net.silent(addr, t.addr) {
 		wait, fails = timeout, os.ErrDeadlineExceeded
 	}
 	select {
@@ -209,7 +293,7 @@ type stream struct {
 func (s *stream) Write(b []byte) (int, error) {
 	time.Sleep(s.net.delay())
 	s.mu.Lock()
-	s.mu.lost = s.mu.lost || s.net.isCut(s.from, s.to)
+	s.mu.lost = s.mu.lost || s.net.silent(s.from, s.to)
 	lost := s.mu.lost
 	s.mu.Unlock()
 	if lost {
