@@ -47,7 +47,7 @@ func (c *client) run(until time.Time) {
 		}
 		at := home
 		if c.rng.IntN(3) == 0 {
-			at = c.rng.IntN(c.w.script.Nodes)
+			at = c.rng.IntN(len(c.w.machines))
 		}
 		c.ask(at, c.draw())
 	}
@@ -66,11 +66,16 @@ func (c *client) hangUp(at int) {
 	}
 }
 
-// connect returns the connection to a node, or nil while it is down.
+// connect returns the connection to a node, or nil while it is down. To one that leaves it makes no new one, and closes what it
+// has after a few commands more.
 func (c *client) connect(at int) *line {
 	m := c.w.machines[at]
 	life, runs := m.life()
-	if l := c.conns[at]; l != nil && l.life == life {
+	runs = runs && !m.leaving.Load()
+	if l := c.conns[at]; l != nil && l.life == life && !runs && c.rng.IntN(partingAsks) > 0 {
+		return l
+	}
+	if l := c.conns[at]; l != nil && l.life == life && runs {
 		return l
 	}
 	c.hangUp(at)
@@ -197,13 +202,27 @@ func (c *client) context(q command) token {
 	return token{}
 }
 
+// wokeSince reports whether the machine stood still while the operation was under way. Its client is then answered within the budget
+// after it went on.
+func (m *machine) wokeSince(a *asked) bool {
+	woke := check.Moment(time.Unix(0, m.woke.Load()).Sub(m.w.rec.began))
+	if woke <= a.Begin {
+		return false
+	}
+	a.Deadline = max(a.Deadline, woke+check.Moment(budget+grace))
+	return true
+}
+
 const lost = "(connection lost)"
 
 // take records the answer and keeps the context that it gave.
 func (c *client) take(a *asked, q command, reply any) {
 	c.w.rec.mu.Lock()
 	defer c.w.rec.mu.Unlock()
-	a.End, a.Wall = c.w.rec.now(), time.Now().UnixMilli()
+	a.End, a.ended = c.w.rec.now(), time.Now().UnixMilli()
+	if a.Wall = a.ended; c.w.machines[a.Node].wokeSince(a) {
+		a.Wall = c.w.rec.began.UnixMilli() + time.Duration(a.Begin).Milliseconds() // it may be long since the answer was found
+	}
 	if err, failed := reply.(error); failed {
 		a.fail(err)
 		return

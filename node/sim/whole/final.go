@@ -10,7 +10,7 @@ import (
 
 // replicas returns what the primaries hold of every key.
 func (w *world) replicas() (all []check.Replica) {
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		for _, key := range w.rec.keys() {
 			state, primary, err := m.Node.Copy([]byte(key))
 			if err != nil {
@@ -26,7 +26,7 @@ func (w *world) replicas() (all []check.Replica) {
 
 // roots returns what the primaries' hash trees say.
 func (w *world) roots() (all []check.Root) {
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		for p, root := range m.Node.Roots() {
 			all = append(all, check.Root{Node: m.index, Partition: int(p), Complete: root.Depth != 0, Sum: root.Sum})
 		}
@@ -42,14 +42,14 @@ func (w *world) treesComplete() bool {
 // repair has all copies compared over the hash trees, without a single read.
 func (w *world) repair() {
 	w.await(drainMax, "the hash trees are complete", w.treesComplete)
-	if err, failed := w.machines[0].Do("HOLDFAST", "REPAIR").(error); failed {
+	if err, failed := w.present()[0].Do("HOLDFAST", "REPAIR").(error); failed {
 		w.wrong("HOLDFAST REPAIR: %v", err)
 	}
 }
 
 // finish puts the history together.
 func (w *world) finish() *check.History {
-	h := w.rec.history(w.script.Nodes == copies && !w.script.has(Delete))
+	h := w.rec.history(w.script.Nodes == copies && !w.script.has(changing()...))
 	h.Wall = time.Now().UnixMilli()
 	h.Final, h.Roots, h.Hints = w.final, w.finalRoots, w.left
 	if !slices.ContainsFunc(w.script.Faults, func(f Fault) bool { return !slices.Contains(gentle(), f.Kind) }) {

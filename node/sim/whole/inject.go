@@ -19,21 +19,62 @@ type act struct {
 func (w *world) inject() {
 	var acts []act
 	for _, f := range w.script.Faults {
-		begin, end := w.acts(f)
-		acts = append(acts, act{f.At, func() { w.injected[f.Kind]++; begin() }}, act{f.At + f.For, end})
+		begin, end := w.whole(f)
+		acts = append(acts, act{f.At, begin}, act{f.At + f.For, end})
 		if period := 2 * time.Duration(f.Amount) * time.Millisecond; f.Kind == Flap {
 			for at := period / 2; at < f.For; at += period {
 				acts = append(acts, act{f.At + at, end}, act{f.At + at + period/2, begin})
 			}
 			acts = append(acts, act{f.At + f.For + period, end})
 		}
+		if period := time.Duration(f.Amount) * time.Millisecond; f.Kind == Reset {
+			for at := period; at < f.For; at += period {
+				acts = append(acts, act{f.At + at, begin})
+			}
+		}
 	}
 	slices.SortStableFunc(acts, func(a, b act) int { return int(a.at - b.at) })
 	began := time.Now() // of the clients
 	for _, a := range acts {
-		time.Sleep(a.at - time.Since(began))
+		w.watch(began.Add(a.at))
 		a.do()
 	}
+}
+
+// whole returns the acts of a fault that happens as a whole or, where the nodes that it is for do not live, not at all.
+func (w *world) whole(f Fault) (begin, end func()) {
+	do, undo := w.acts(f)
+	begun := false
+	return func() {
+			if !begun && !w.befalls(f) {
+				return
+			}
+			if !begun {
+				w.injected[f.Kind]++
+			}
+			begun = true
+			do()
+		}, func() {
+			if begun {
+				undo()
+			}
+		}
+}
+
+// befalls reports whether there is somebody whom the fault can befall.
+func (w *world) befalls(f Fault) bool {
+	m := w.machines[f.Nodes[0]-1]
+	switch f.Kind {
+	case Split, OneWay, Flap, Slow, Reset, Lossy:
+		return true
+	case Join:
+		return m.unborn()
+	case Replace:
+		return m.unborn() && w.known(w.machines[f.Nodes[1]-1])
+	case Remove:
+		return w.known(m)
+	}
+	return !m.absent.Load()
 }
 
 // acts returns what begins a fault and what ends it.
@@ -53,6 +94,15 @@ func (w *world) acts(f Fault) (begin, end func()) {
 		return func() { m.SetClock(time.Duration(f.Amount) * time.Millisecond) }, func() { m.SetClock(0) }
 	case Full:
 		return func() { m.Disk.SetFull(true) }, func() { m.Disk.SetFull(false) }
+	case Pause:
+		return m.pause, m.wake
+	case Reset:
+		from, to := w.link(f)
+		return func() { w.cluster.Net.Tear(from, to); w.cluster.Net.Tear(to, from) }, func() {}
+	case Lossy:
+		return func() { w.cluster.Net.Lossy(m.IP, f.Amount) }, func() { w.cluster.Net.Lossy(m.IP, 0) }
+	case Join, Leave, Remove, Replace:
+		return w.changes(f, m)
 	}
 	return w.ends(f, m)
 }
@@ -72,13 +122,14 @@ func (w *world) ends(f Fault, m *machine) (begin, end func()) {
 		return func() {
 			m.Config.Replace = m.Config.Name // its own replacement, whoever starts it
 			m.replace(replicatest.NewDisk())
+			m.leaving.Store(false) // that was the other
 			m.deletions++
 		}, m.start
 	case Restore:
 		var old *replicatest.Disk // this fault's own: several may overlap
 		var deletions int
 		return func() { old, deletions = m.backUp(f.Amount == 0), m.deletions }, func() {
-			if m.deletions == deletions { // its replacement is in service, and what the old disk holds is fenced
+			if m.deletions == deletions && !m.absent.Load() { // its replacement is in service, and what the old disk holds is fenced
 				m.replace(old)
 			}
 			m.start()
@@ -129,11 +180,13 @@ func (w *world) link(f Fault) (from, to string) {
 func (w *world) settle() {
 	w.cluster.Net.HealAll()
 	for _, m := range w.machines {
+		m.wake()
 		m.SetClock(0)
 		m.Disk.SetFull(false)
 		m.start()
 	}
-	if !w.await(readyMax, "all nodes are ready and see each other", w.ready) {
+	if !w.await(drainMax, "who leaves has left, and who was given up is removed", w.departed) ||
+		!w.await(readyMax, "all nodes are ready and see each other", w.ready) {
 		return
 	}
 	time.Sleep(calmAfter)
@@ -151,16 +204,9 @@ func (w *world) settle() {
 		}
 	}
 	w.await(drainMax, "the hints of repairs are delivered", func() bool { return w.hints() == 0 })
+	w.await(drainMax, "nobody holds what is another's", w.tidy)
 	w.await(drainMax, "the hash trees are complete", w.treesComplete)
 	w.final, w.finalRoots, w.left = w.replicas(), w.roots(), w.hints()
-}
-
-// atRest reports whether no node sees the ring change.
-func (w *world) atRest() bool {
-	return !slices.ContainsFunc(w.machines, func(m *machine) bool {
-		st, err := m.Node.Status()
-		return err != nil || st.Change != nil
-	})
 }
 
 // probe does one of everything at each node while nothing is wrong: all must succeed.
@@ -168,10 +214,10 @@ func (w *world) probe() {
 	c := w.client(clients)
 	defer c.close()
 	c.calm = true
-	for at := range w.machines {
+	for _, m := range w.present() {
 		for _, name := range []string{"SET", "GETV", "PUTCTX", "GET", "EXPIRE", "SETNX", "DEL", "INCR"} {
 			q := c.named(command{key: probeKey, with: "fresh"}, name)
-			c.ask(at, q)
+			c.ask(m.index, q)
 		}
 	}
 }
@@ -182,13 +228,14 @@ func (w *world) readAll() {
 	for _, r := range w.replicas() {
 		live[r.Key]++
 	}
-	for at, m := range w.machines {
+	members := w.present()
+	for at, m := range members {
 		conn, err := m.Dial(m.IP)
 		if err != nil {
 			w.wrong("node %d is not reached: %v", m.index+1, err)
 			continue
 		}
-		for i := at; i < len(all); i += len(w.machines) {
+		for i := at; i < len(all); i += len(members) {
 			key, r := all[i], live[all[i]]
 			if err, failed := conn.Do("GETV", key, "R", r).(error); failed {
 				w.wrong("GETV %s R %d at node %d in calm: %v", key, r, m.index+1, err)

@@ -17,6 +17,8 @@ const (
 	expireMin = 500 * time.Millisecond
 	expireMax = 20 * time.Second
 	askEvery  = 150 * time.Millisecond // between two commands of a client, on average
+	// how many commands more a client asks of a node that leaves, on average
+	partingAsks = 4
 )
 
 // What the nodes promise.
@@ -42,4 +44,9 @@ const (
 	brokenMax = 2 * time.Second // until a node whose disk failed has taken itself out of service
 	stopMax   = 10 * time.Second
 	triesMax  = 3 // of one script, while shrinking
+)
+
+const (
+	machinesMax = 9                      // of one script
+	lookEvery   = 200 * time.Millisecond // between two looks for nodes that have left, and for what was asked and not granted yet
 )

@@ -23,7 +23,13 @@ type machine struct {
 	runs  atomic.Pointer[node.Node] // the node that runs, while it is not about to end
 	kept  map[string]causal.State   // what its disk holds for sure while it is down; nil: nothing
 
-	deletions int // of its directory
+	leaving   atomic.Bool  // its node was asked to leave: clients go elsewhere
+	absent    atomic.Bool  // no node lives here: it is still to join, or has left, or was removed
+	gone      atomic.Int64 // since when, in Unix nanoseconds; 0: it is still to join
+	deletions int          // of its directory
+	paused    bool         // it stands still
+	woke      atomic.Int64 // when it last ceased to, in Unix nanoseconds
+	older     bool         // its disk lost something, or was put back to an older state
 }
 
 // life names the node that runs here; false while none does, or it is about to end.
@@ -36,13 +42,35 @@ func (m *machine) life() (turn int, runs bool) {
 func (m *machine) ends() {
 	m.turns.Add(1)
 	m.runs.Store(nil)
+	m.goesOn()
+}
+
+// pause has the machine stand still, unless no node runs there.
+func (m *machine) pause() {
+	if !m.down() && !m.paused {
+		m.paused = true
+		m.w.cluster.Net.Pause(m.IP)
+	}
+}
+
+// wake has the machine go on.
+func (m *machine) wake() {
+	m.w.cluster.Net.Wake(m.IP)
+	m.goesOn()
+}
+
+func (m *machine) goesOn() {
+	if m.paused {
+		m.paused = false
+		m.woke.Store(time.Now().UnixNano())
+	}
 }
 
 func (m *machine) down() bool { return m.Node == nil }
 
-// start starts a node, unless one runs.
+// start starts a node, unless one runs, or none lives here any more.
 func (m *machine) start() {
-	if !m.down() {
+	if !m.down() || m.absent.Load() {
 		return
 	}
 	m.Config.Witness = eyes{m.w.rec, m.index, int(m.turns.Add(1))}
@@ -71,7 +99,7 @@ func (m *machine) holds() map[string]causal.State {
 func (m *machine) mayHold(key string, delta causal.State) bool {
 	n := m.runs.Load()
 	if n == nil {
-		return true
+		return !m.absent.Load() || time.Since(time.Unix(0, m.gone.Load())) < budget+grace
 	}
 	state, _, err := n.Copy([]byte(key))
 	return err != nil || check.Holds(state, delta)
@@ -93,6 +121,7 @@ func (m *machine) stop() {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopMax)
 	defer cancel()
+	m.wake()
 	m.ends()
 	if err := m.Node.Shutdown(ctx); err != nil {
 		m.w.wrong("node %d does not shut down well: %v", m.index+1, err)
@@ -113,6 +142,7 @@ func (m *machine) powerCut(percent int, rng *rand.Rand) {
 	m.ends()
 	m.PowerCut(percent, rng)
 	if m.kept == nil {
+		m.older = true
 		m.w.lose(m)
 	}
 }
@@ -120,7 +150,7 @@ func (m *machine) powerCut(percent int, rng *rand.Rand) {
 // replace ends the node and gives the machine another disk.
 func (m *machine) replace(disk *replicatest.Disk) {
 	m.kill()
-	m.Disk, m.kept = disk, nil
+	m.Disk, m.kept, m.older = disk, nil, true
 	m.w.lose(m)
 }
 
@@ -139,12 +169,13 @@ func (m *machine) fail() {
 	if m.down() {
 		return
 	}
+	m.wake()
 	m.Disk.Break()
 	select {
 	case <-m.Node.Wait():
 	case <-time.After(brokenMax): // nothing was written
 	}
-	m.kept = nil // what it holds cannot be asked any more
+	m.kept, m.older = nil, true // what it holds cannot be asked any more
 	m.ends()
 	m.Kill()
 }

@@ -47,6 +47,7 @@ type asked struct {
 	given  token
 	state  causal.State // of a read
 	acks   int          // primaries that hold the write
+	ended  int64        // Unix milliseconds
 }
 
 // token is a context, and what its client was shown with it.

@@ -15,11 +15,10 @@ import (
 // last run that failed. What a bubble runs at once runs in no fixed order, so that a script may fail only sometimes.
 func Shrink(r *Result, play func(*Script) *Result) *Result {
 	for i := 0; i < len(r.Script.Faults); {
-		shorter := *r.Script
-		shorter.Faults = append(append([]Fault(nil), r.Script.Faults[:i]...), r.Script.Faults[i+1:]...)
+		shorter := r.Script.without(i)
 		again := r
 		for range triesMax {
-			if again = play(&shorter); len(again.Violations) > 0 {
+			if again = play(shorter); len(again.Violations) > 0 {
 				break
 			}
 		}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,21 +20,33 @@ const (
 	Kill    = "kill"    // kill -9: what was written to the disk stays
 	Power   = "power"   // a power cut: of what was not fsynced, amount percent of the writes stay
 	Restore = "restore" // the node is killed, and started on the copy that was made of its directory when the fault began (amount 1: between a stop and a start)
-	Delete  = "delete"  // the node is killed, and started on an empty disk
+	Delete  = "delete"  // the node is killed, and started on an empty disk as its own replacement
 	Clock   = "clock"   // the wall clock jumps by amount milliseconds, and back at the end
 	Full    = "full"    // no room on the disk
 	Broken  = "broken"  // writes to the disk fail; the process ends, and is started on what the disk kept
+	Pause   = "pause"   // the node stands still and wakes with old frames in hand; see the package comment
+	Reset   = "reset"   // connections between the two nodes are cut in the middle of a write, one each way every amount milliseconds
+	Lossy   = "lossy"   // gossip's packets from and to the node are lost, doubled and late, each in amount of a hundred cases
+	Join    = "join"    // a new node enters, on a machine of its own with an empty disk
+	Leave   = "leave"   // the node is asked to leave, hands its share on, and goes
+	Remove  = "remove"  // the node is killed and its disk gone for ever; at the end another one is asked to remove it
+	Replace = "replace" // the second node is killed and its disk gone for ever; at the end the first one, which is new, takes its place
 )
 
 // Kinds returns the names of all faults.
 func Kinds() []string {
-	return []string{Split, OneWay, Flap, Slow, Stop, Kill, Power, Restore, Delete, Clock, Full, Broken}
+	return []string{Split, OneWay, Flap, Slow, Stop, Kill, Power, Restore, Delete, Clock, Full, Broken, Pause, Reset, Lossy, Join, Leave, Remove, Replace}
 }
 
 const none = "none"
 
 // gentle returns the faults after which hints alone must make all copies agree: nothing is lost from memory or a disk.
-func gentle() []string { return []string{Split, OneWay, Flap, Slow, Stop, Clock, Full} }
+func gentle() []string {
+	return []string{Split, OneWay, Flap, Slow, Stop, Clock, Full, Pause, Reset, Lossy, Join, Leave}
+}
+
+// changing returns the faults after which other nodes own what they did not.
+func changing() []string { return []string{Delete, Join, Leave, Remove, Replace} }
 
 // Fault is something that goes wrong for a while.
 type Fault struct {
@@ -48,78 +59,39 @@ type Fault struct {
 // Script is what happens to a cluster. What its clients ask follows from the seed.
 type Script struct {
 	Seed   uint64
-	Nodes  int
+	Nodes  int // that found the cluster; who joins later is numbered from there on
 	Sync   string
 	Lasts  time.Duration
 	Delay  time.Duration // at most, of messages between nodes; each link has its own
 	Faults []Fault
 }
 
-// Generate derives the script of a seed. Kinds, if any, are the only faults in it; "none" stands for no fault.
-func Generate(seed uint64, kinds []string) *Script {
-	rng := rand.New(rand.NewPCG(seed, 2))
-	s := &Script{Seed: seed, Nodes: 3 + rng.IntN(3), Sync: "os", Lasts: between(rng, lastsMin, lastsMax)}
-	if rng.IntN(4) == 0 {
-		s.Sync = "always"
+// machines returns how many machines there are, those of nodes that join later included.
+func (s *Script) machines() int {
+	n := s.Nodes
+	for _, f := range s.Faults {
+		n = max(n, slices.Max(f.Nodes))
 	}
-	if rng.IntN(4) > 0 { // slow enough for faults to meet requests under way
-		s.Delay = between(rng, 0, delayMax)
-	}
-	if len(kinds) == 0 {
-		kinds = Kinds()
-		if rng.IntN(3) == 0 {
-			kinds = gentle()
-		}
-	}
-	if slices.Equal(kinds, []string{none}) {
-		return s
-	}
-	for range faultsMin + rng.IntN(faultsMax-faultsMin+1) {
-		f := Fault{At: between(rng, 0, s.Lasts), For: between(rng, faultMin, faultMax), Kind: kinds[rng.IntN(len(kinds))]}
-		f.draw(rng, s.Nodes)
-		if f.Kind != Delete || !s.has(Delete) { // a second one may hold the last copy
-			s.Faults = append(s.Faults, f)
-		}
-	}
-	slices.SortFunc(s.Faults, func(a, b Fault) int { return int(a.At - b.At) })
-	return s
+	return n
 }
 
-// between returns a whole number of milliseconds.
-func between(rng *rand.Rand, from, to time.Duration) time.Duration {
-	return (from + time.Duration(rng.Int64N(int64(to-from)))).Truncate(time.Millisecond)
+// known reports whether all nodes of the fault found the cluster or join it.
+func (s *Script) known(f Fault) bool {
+	return !slices.ContainsFunc(f.Nodes, func(n int) bool {
+		return n > s.Nodes && !slices.ContainsFunc(s.Faults, func(j Fault) bool { return (j.Kind == Join || j.Kind == Replace) && j.Nodes[0] == n })
+	})
+}
+
+// without returns the script without a fault, and without those that befall a node which only that fault brings.
+func (s *Script) without(i int) *Script {
+	shorter := *s
+	shorter.Faults = slices.Delete(slices.Clone(s.Faults), i, i+1)
+	shorter.Faults = slices.DeleteFunc(slices.Clone(shorter.Faults), func(f Fault) bool { return !shorter.known(f) })
+	return &shorter
 }
 
 func (s *Script) has(kinds ...string) bool {
 	return slices.ContainsFunc(s.Faults, func(f Fault) bool { return slices.Contains(kinds, f.Kind) })
-}
-
-// draw picks the nodes and the amount.
-func (f *Fault) draw(rng *rand.Rand, nodes int) {
-	order, n := rng.Perm(nodes), 1
-	switch f.Kind {
-	case Split:
-		n = 1 + rng.IntN(nodes/2)
-	case OneWay:
-		n = 2
-	case Flap:
-		n, f.Amount = 2, 100+rng.IntN(900)
-	case Slow:
-		n, f.Amount = 2, 20+rng.IntN(1500)
-	case Restore:
-		f.Amount = rng.IntN(2)
-	case Power:
-		f.Amount = rng.IntN(101)
-	case Clock:
-		f.Amount = 500 + rng.IntN(4000) // within the drift bound
-		if rng.IntN(2) == 0 {
-			f.Amount = 20_000 + rng.IntN(3_600_000)
-		}
-		f.Amount *= 1 - 2*rng.IntN(2)
-	}
-	for _, i := range order[:n] {
-		f.Nodes = append(f.Nodes, i+1)
-	}
 }
 
 // String is the line of the fault in a script: "fault 12.5s 3s slow 1,3 250".
@@ -152,6 +124,11 @@ func Parse(r io.Reader) (*Script, error) {
 	}
 	if s.Nodes < 1 || s.Lasts <= 0 {
 		return nil, fmt.Errorf("whole: script: no nodes, or no time")
+	}
+	for _, f := range s.Faults {
+		if !s.known(f) {
+			return nil, fmt.Errorf("whole: script: %q: no such node", f)
+		}
 	}
 	return s, lines.Err()
 }
@@ -190,7 +167,7 @@ func (s *Script) fault(words []string) (err error) {
 	}
 	for _, text := range strings.Split(words[3], ",") {
 		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 || n > s.Nodes {
+		if err != nil || n < 1 || n > machinesMax {
 			return fmt.Errorf("no such node: %s", text)
 		}
 		f.Nodes = append(f.Nodes, n)
@@ -200,6 +177,9 @@ func (s *Script) fault(words []string) (err error) {
 	}
 	if !slices.Contains(Kinds(), f.Kind) {
 		return fmt.Errorf("unknown fault %s", f.Kind)
+	}
+	if (f.Kind == Replace || f.Kind == OneWay || f.Kind == Flap || f.Kind == Slow || f.Kind == Reset) && len(f.Nodes) != 2 {
+		return fmt.Errorf("%s is of two nodes", f.Kind)
 	}
 	s.Faults = append(s.Faults, f)
 	return nil

@@ -25,7 +25,7 @@ func (r *recorder) vanished(h *check.History, skew int64) (found []string) {
 			continue
 		}
 		for _, x := range live[a.Key] {
-			early := x.ExpireAt == 0 || !h.Lawless && x.ExpireAt > a.Wall+skew
+			early := x.ExpireAt == 0 || !h.Lawless && x.ExpireAt > a.ended+skew
 			if early && a.state.Seen.Has(x.Dot) && !holds(a.state, x.Dot) {
 				found = append(found, fmt.Sprintf("%s: %q, which nothing replaced, is gone from what operation %d read", a.Key, x.Value, a.ID))
 			}

@@ -108,8 +108,20 @@ func TestScriptsAreReadAsWritten(t *testing.T) {
 	}
 }
 
+// A fault of a node that does not join is none.
+func TestAScriptWithoutAJoinHasNoFaultsOfItsNode(t *testing.T) {
+	s, err := Parse(strings.NewReader("nodes 3\nlasts 9s\nfault 1s 1s split 4,1 0\nfault 2s 1s join 4 0\nfault 3s 1s kill 2 0\nfault 4s 1s kill 4 0"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := s.without(1).Faults; len(got) != 1 || got[0].Nodes[0] != 2 || len(s.Faults) != 4 {
+		t.Fatalf("left: %v", got)
+	}
+}
+
 func TestBrokenScriptsAreRefused(t *testing.T) {
-	for _, text := range []string{"", "seed 1\nnodes 3", "nodes 3\nlasts 1s\nfault 1s 1s split 4 0", "nodes 3\nlasts 1s\nfault 1s 1s fire 1 0", "nodes x", "what 1"} {
+	for _, text := range []string{"", "seed 1\nnodes 3", "nodes 3\nlasts 1s\nfault 1s 1s split 4 0", "nodes 3\nlasts 1s\nfault 1s 1s fire 1 0",
+		"nodes 3\nlasts 1s\nfault 1s 1s join 10 0", "nodes 3\nlasts 1s\nfault 1s 1s replace 4 0", "nodes x", "what 1"} {
 		if s, err := Parse(strings.NewReader(text)); err == nil {
 			t.Errorf("%q is read as\n%s", text, s)
 		}

@@ -28,7 +28,8 @@ type world struct {
 	quiet      []check.Replica // by hints alone
 	final      []check.Replica
 	finalRoots []check.Root
-	left       int // hints at the end
+	left       int           // hints at the end
+	orders     []func() bool // what was asked and not granted yet
 	mu         sync.Mutex
 	faults     []string // what no checker looks at
 }
@@ -58,10 +59,12 @@ func Play(t *testing.T, s *Script) (result *Result) {
 
 func newWorld(t *testing.T, s *Script) *world {
 	w := &world{script: s, cluster: nodetest.New(t, s.Nodes, configure(s)), rng: rand.New(rand.NewPCG(s.Seed, 3)),
-		skewed: make([]bool, s.Nodes), injected: map[string]int{}}
+		skewed: make([]bool, s.machines()), injected: map[string]int{}}
 	w.cluster.Net = nettest.New(s.Seed)
+	w.newcomers()
 	for i, m := range w.cluster.Machines {
 		w.machines = append(w.machines, &machine{Machine: m, index: i, w: w})
+		w.machines[i].absent.Store(i >= s.Nodes)
 	}
 	for _, f := range s.Faults {
 		if f.beyondDrift() {
@@ -133,12 +136,12 @@ func (w *world) await(limit time.Duration, what string, ok func() bool) bool {
 
 // ready reports whether every machine serves, and sees every other's node.
 func (w *world) ready() bool {
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		if m.down() || !m.Node.Ready() {
 			return false
 		}
 	}
-	return !slices.ContainsFunc(w.machines, func(m *machine) bool { return !w.sees(m) })
+	return !slices.ContainsFunc(w.present(), func(m *machine) bool { return !w.sees(m) })
 }
 
 func (w *world) sees(m *machine) bool {
@@ -146,7 +149,7 @@ func (w *world) sees(m *machine) bool {
 	for _, n := range m.Ring().Nodes {
 		alive[n.ID] = n.Alive
 	}
-	return !slices.ContainsFunc(w.machines, func(o *machine) bool { return !alive[o.Node.ID().String()] })
+	return !slices.ContainsFunc(w.present(), func(o *machine) bool { return !alive[o.Node.ID().String()] })
 }
 
 // lose notes that a machine's disk lost something.
@@ -173,10 +176,10 @@ func (w *world) holders(key string, delta causal.State) (n int) {
 // hints counts the hints for nodes that live.
 func (w *world) hints() (left int) {
 	alive := map[ring.NodeID]bool{}
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		alive[m.Node.ID()] = true
 	}
-	for _, m := range w.machines {
+	for _, m := range w.present() {
 		for id, n := range m.Node.Hints() {
 			if alive[id] {
 				left += n
