@@ -10,6 +10,7 @@ const (
 	SiblingsMax   = 4 << 10  // siblings of one state
 	CounterMax    = 1 << 62  // highest counter of a dot
 	CoreBytesMax  = 1 << 30  // bytes of a state's encoding, remembered stamps not counted
+	BriefBootsMax = 255      // boots that have numbers in briefs
 	// TokenBytesMax is the longest token: it holds every context within the caps above, with a third for the text form.
 	TokenBytesMax = 1 << 20 // bytes
 )

@@ -57,9 +57,9 @@ type Config struct {
 	Sync       SyncLevel
 	Partitions int // the ring's Q
 
-	// MemoryBytes is shared out: a quarter each to the row cache, the block cache and the memtables; of the rest a part goes
-	// to hash trees (trees.go), and what is left is headroom for what reads and compactions hold. With cgo the block cache
-	// and the memtables are outside the Go heap, unseen by GOMEMLIMIT. 0: MemoryBytesDefault.
+	// MemoryBytes is shared out in sixteenths: ten to the row cache, outside Go's heap, three to memtables and block cache, one to hash
+	// trees (trees.go); what is left is headroom for the row cache's index and for what reads and compactions hold. With cgo
+	// memtables and block cache are outside the Go heap, too, and unseen by GOMEMLIMIT. 0: MemoryBytesDefault.
 	MemoryBytes int64
 
 	HintBytesMax     int64 // bytes of data hints; 0: HintBytesDefault

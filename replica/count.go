@@ -42,17 +42,17 @@ func countsOf(keyBytes, rowBytes, siblings int) Counts {
 	return c
 }
 
-// tally holds the counts of every place: 32 bytes for each partition of each keyspace.
+// tally holds the counts of every place: 32 bytes for each partition of each keyspace that something was asked of.
 type tally struct {
 	partitions int
-	places     []placeTally
+	spaces     [request.SpacesMax]atomic.Pointer[[]placeTally]
 	counted    atomic.Bool
 }
 
 type placeTally struct{ keys, rows, siblings, bytes atomic.Int64 }
 
 func newTally(partitions int) *tally {
-	return &tally{partitions: partitions, places: make([]placeTally, request.SpacesMax*partitions)}
+	return &tally{partitions: partitions}
 }
 
 // holds reports whether the place exists.
@@ -61,7 +61,41 @@ func (t *tally) holds(p place) bool {
 }
 
 func (t *tally) at(p place) *placeTally {
-	return &t.places[int(p.space)*t.partitions+int(p.partition)]
+	places := t.spaces[p.space].Load()
+	if places == nil {
+		first := make([]placeTally, t.partitions)
+		t.spaces[p.space].CompareAndSwap(nil, &first)
+		places = t.spaces[p.space].Load()
+	}
+	return &(*places)[p.partition]
+}
+
+// counts returns what the place holds.
+func (t *tally) counts(p place) Counts {
+	if t.spaces[p.space].Load() == nil {
+		return Counts{}
+	}
+	return t.at(p).counts()
+}
+
+// add adds to the place's counts.
+func (t *tally) add(p place, c Counts) {
+	if c != (Counts{}) {
+		t.at(p).add(c)
+	}
+}
+
+// each calls f with the counts of every place that was asked of, in order.
+func (t *tally) each(f func(place, Counts)) {
+	for space := range t.spaces {
+		places := t.spaces[space].Load()
+		if places == nil {
+			continue
+		}
+		for p := range *places {
+			f(place{uint8(space), ring.Partition(p)}, (*places)[p].counts())
+		}
+	}
 }
 
 func (t *placeTally) add(c Counts) {
@@ -84,7 +118,7 @@ func (s *Store) Counts(space uint8, p ring.Partition) Counts {
 	if !s.tally.holds(at) {
 		return Counts{}
 	}
-	c := s.tally.at(at).counts()
+	c := s.tally.counts(at)
 	if s.Counted() {
 		return c
 	}
@@ -93,9 +127,7 @@ func (s *Store) Counts(space uint8, p ring.Partition) Counts {
 
 // Total returns what the node holds. O(keyspaces times partitions).
 func (s *Store) Total() (total Counts) {
-	for i := range s.tally.places {
-		total = total.plus(s.tally.places[i].counts())
-	}
+	s.tally.each(func(_ place, c Counts) { total = total.plus(c) })
 	if !s.Counted() {
 		total = Counts{max(total.Keys, 0), max(total.Rows, 0), max(total.Siblings, 0), max(total.Bytes, 0)}
 	}
@@ -110,16 +142,15 @@ const placeCountsSize = placeSize + 4*8
 // append encodes the places that hold something: format byte, number of partitions, then place and four counts each.
 func (t *tally) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(append(dst, rowFormat), uint32(t.partitions))
-	for i := range t.places {
-		c := t.places[i].counts()
+	t.each(func(p place, c Counts) {
 		if c == (Counts{}) {
-			continue
+			return
 		}
-		dst = place{uint8(i / t.partitions), ring.Partition(i % t.partitions)}.append(dst)
+		dst = p.append(dst)
 		for _, v := range []int64{c.Keys, c.Rows, c.Siblings, c.Bytes} {
 			dst = binary.BigEndian.AppendUint64(dst, uint64(v))
 		}
-	}
+	})
 	return dst
 }
 
@@ -178,7 +209,7 @@ func (s *Store) countRows(ctx context.Context, snap *pebble.Snapshot) (err error
 			return err
 		}
 		if p != at {
-			s.tally.at(at).add(sum)
+			s.tally.add(at, sum)
 			at, sum = p, Counts{}
 		}
 		sum = sum.plus(one)
@@ -186,7 +217,7 @@ func (s *Store) countRows(ctx context.Context, snap *pebble.Snapshot) (err error
 	if err := it.Error(); err != nil {
 		return err
 	}
-	s.tally.at(at).add(sum)
+	s.tally.add(at, sum)
 	if unreadable > 0 {
 		s.log.Error("rows that cannot be read are not counted; a repair with a scan removes them and takes them from other nodes", "rows", unreadable)
 	}

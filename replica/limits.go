@@ -28,6 +28,9 @@ const (
 	UnreadableMax   = 1024    // rows of one partition that a scan removes because they cannot be read; with more the disk is to be replaced
 	logNameBytesMax = 128     // bytes of a key that a log line shows
 	treesPortion    = 16      // part of MemoryBytes that hash trees of full depth may fill; further ones are small
+	rowsPortion     = 10      // sixteenths of it that the row cache may fill, its index of a fifteenth of that not counted
+	pebblePortion   = 3       // sixteenths of it that memtables and block cache may fill together
+	memtablePortion = 16      // part of it that one memtable may fill; less below MemoryBytesDefault
 	lockShards      = 1024    // mutexes that the keys share
 	keyScratchSize  = 128     // bytes first reserved for a key being built
 	heldRowsMin     = 16      // rows of a batch that are first made room for
@@ -35,11 +38,18 @@ const (
 	scratchKeepMax  = 1 << 20 // bytes of a scratch buffer that is kept for reuse
 
 	cacheShards        = 64        // parts of the row cache, each with a mutex
-	cachePortion       = 8         // no row may fill more than this part of its shard of the cache
-	cacheOverhead      = 80        // bytes of a cached row besides its key and value: slot, index entry, and what they grow ahead
+	cachePortion       = 16        // segments of a shard of the row cache; no row may be longer than one
+	segmentBytesMax    = 1 << 20   // bytes of a segment, which is gone through under the shard's mutex
+	shardBytesMax      = 1<<32 - 2 // bytes of a shard: places in it are numbers of 32 bits
+	indexSlotBytes     = 8         // of a shard's index
+	indexSlotsMin      = 512       // of a shard's index, once it holds a row
+	indexGrowth        = 4         // a full index grows by this part of it
+	indexLoadNum       = 7         // an index is full when rows fill this part,
+	indexLoadDen       = 8         // of so many, of its slots
 	MemoryBytesDefault = 512 << 20 // row cache, block cache and memtables
 	MemoryBytesMin     = 8 << 20   // less is taken as this
 	memtableBytesMax   = 64 << 20  // bytes of one memtable
+	memtableBytesMin   = 4 << 20   // unless that is more than its portion
 	memtablesMax       = 4         // memtables before writes stall
 	openFilesMax       = 1024      // table files kept open
 

@@ -17,7 +17,7 @@ const pebbleFormat = pebble.FormatColumnarBlocks
 
 // openDB opens Pebble. The lock on the directory is held already.
 func (s *Store) openDB() error {
-	cache := pebble.NewCache(s.cfg.MemoryBytes / 4)
+	cache := pebble.NewCache(s.cfg.MemoryBytes / 16 * pebblePortion)
 	defer cache.Unref()
 	db, err := pebble.Open(s.dataDir(), s.pebbleOptions(cache))
 	if err != nil {
@@ -33,7 +33,7 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		Lock:                        s.lock,
 		Cache:                       cache,
 		FormatMajorVersion:          pebbleFormat,
-		MemTableSize:                uint64(min(s.cfg.MemoryBytes/4/memtablesMax, memtableBytesMax)),
+		MemTableSize:                uint64(memtableBytes(s.cfg.MemoryBytes)),
 		MemTableStopWritesThreshold: memtablesMax,
 		MaxOpenFiles:                openFilesMax,
 		// Compact level 0 early, for point reads look into each of its sublevels; stall late, since background work can
@@ -49,6 +49,15 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		o.Levels[i].FilterType = pebble.TableFilter
 	}
 	return o
+}
+
+// memtableBytes returns the size of a memtable. There are two mostly, one of them being written out. The larger they are, the fewer
+// versions of a row that is overwritten reach the disk; but a node with little memory needs it for rows, and so has less than its
+// portion: by as much as it is smaller than usual.
+func memtableBytes(memory int64) int64 {
+	most := min(memory/memtablePortion, memtableBytesMax)
+	scaled := int64(float64(memory) / memtablePortion * float64(memory) / MemoryBytesDefault)
+	return min(max(scaled, memtableBytesMin), most)
 }
 
 // events counts what happened since Open.
@@ -115,11 +124,14 @@ type Stats struct {
 
 	DiskBytes, LogBytes       uint64 // on disk: everything; the log
 	MemtableBytes, CacheBytes uint64 // in memory, with cgo outside the Go heap
-	CacheHits, CacheMisses    int64
-	CompactionDebtBytes       uint64
-	Level0Sublevels           int32
-	FreeBytes, ReserveBytes   uint64 // of the disk
-	DiskLow, Failed           bool
+	CacheHits, CacheMisses    int64  // of the block cache
+
+	RowCacheBytes                int64 // outside the Go heap
+	RowCacheHits, RowCacheMisses uint64
+	CompactionDebtBytes          uint64
+	Level0Sublevels              int32
+	FreeBytes, ReserveBytes      uint64 // of the disk
+	DiskLow, Failed              bool
 }
 
 // Stats returns the picture. It costs some 100 us and takes locks of the database.
@@ -142,6 +154,8 @@ func (s *Store) Stats() Stats {
 	st.DiskBytes, st.LogBytes = m.DiskSpaceUsage(), m.WAL.PhysicalSize
 	st.MemtableBytes, st.CacheBytes = m.MemTable.Size, uint64(m.BlockCache.Size)
 	st.CacheHits, st.CacheMisses = m.BlockCache.Hits, m.BlockCache.Misses
+	st.RowCacheBytes, _ = s.cache.bytes()
+	st.RowCacheHits, st.RowCacheMisses = s.cache.lookUps()
 	st.CompactionDebtBytes, st.Level0Sublevels = m.Compact.EstimatedDebt, m.Levels[0].Sublevels
 	return st
 }

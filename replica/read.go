@@ -1,6 +1,7 @@
 package replica
 
 import (
+	"bytes"
 	"fmt"
 	"sync"
 
@@ -9,8 +10,8 @@ import (
 	"github.com/holdfastdb/holdfast/ring"
 )
 
-// scratch is a buffer that is reused between calls.
-type scratch struct{ b []byte }
+// scratch are buffers that are reused between calls: of a key, and of a row that nobody keeps.
+type scratch struct{ b, row []byte }
 
 // pools are the reusable parts of calls. Nothing in them outlives a call's answer.
 type pools struct{ keys, writers sync.Pool }
@@ -38,7 +39,7 @@ func (s *Store) Read(reads []*request.Read) {
 		if targets := s.hints.dataTargets(placeOf(r.Key)); targets != nil {
 			r.Err = s.readHinted(r, key, targets)
 		} else {
-			r.Err = s.readRow(r, shardOf(r.Key), key.b)
+			r.Err = s.readRow(r, shardOf(r.Key), key)
 		}
 	}
 }
@@ -47,9 +48,13 @@ func errNoPlace(k request.Key) error {
 	return fmt.Errorf("replica: keyspace %d has no partition %d here: %w", k.Space, k.Partition, request.ErrInternal)
 }
 
-// readRow answers from the key's own row alone. When the digests agree, nothing is decoded.
-func (s *Store) readRow(r *request.Read, lock uint16, key []byte) error {
-	b, err := s.getRow(lock, key)
+// readRow answers from the key's own row alone. When the digests agree, nothing is decoded or allocated.
+func (s *Store) readRow(r *request.Read, lock uint16, key *scratch) error {
+	var to []byte
+	if r.Compare {
+		to = key.row[:0]
+	}
+	b, err := s.getRow(to, lock, key.b)
 	if err != nil {
 		return err
 	}
@@ -62,6 +67,7 @@ func (s *Store) readRow(r *request.Read, lock uint16, key []byte) error {
 		return err
 	}
 	if r.Compare {
+		key.row = b
 		digest, err := causal.DigestEncoded(encoded)
 		if err != nil {
 			return fmt.Errorf("replica: digest (%v): %w", err, request.ErrCorrupt)
@@ -69,17 +75,18 @@ func (s *Store) readRow(r *request.Read, lock uint16, key []byte) error {
 		if r.Same = digest == r.Digest; r.Same {
 			return nil
 		}
+		encoded = bytes.Clone(encoded) // which the state will alias
 	}
 	r.State, err = decodeState(encoded)
 	return err
 }
 
-// getRow returns the stored bytes of a key's own row, or nil if there is none. They are shared: valid for ever, and not
-// to be written.
-func (s *Store) getRow(lock uint16, key []byte) ([]byte, error) {
-	b, epoch := s.cache.get(lock, key)
+// getRow returns the stored bytes of a key's own row, or nil if there is none. They may be in the memory behind dst's bytes; with
+// dst nil they are the caller's own.
+func (s *Store) getRow(dst []byte, lock uint16, key []byte) ([]byte, error) {
+	b, epoch := s.cache.get(dst, lock, key)
 	if b != nil {
-		return b, nil
+		return b[len(dst):], nil
 	}
 	b, err := s.get(key)
 	if b != nil {
@@ -117,7 +124,7 @@ func (s *Store) readHinted(r *request.Read, key *scratch, targets []ring.NodeID)
 
 // localState returns the state in the key's own row, zero if there is none.
 func (s *Store) localState(lock uint16, key []byte) (causal.State, error) {
-	b, err := s.getRow(lock, key)
+	b, err := s.getRow(nil, lock, key)
 	if err != nil || b == nil {
 		return causal.State{}, err
 	}
@@ -129,11 +136,11 @@ func (s *Store) scratch() *scratch {
 	if k, ok := s.pools.keys.Get().(*scratch); ok {
 		return k
 	}
-	return &scratch{make([]byte, 0, keyScratchSize)}
+	return &scratch{b: make([]byte, 0, keyScratchSize)}
 }
 
 func (s *Store) release(k *scratch) {
-	if cap(k.b) <= scratchKeepMax {
+	if cap(k.b)+cap(k.row) <= scratchKeepMax {
 		s.pools.keys.Put(k)
 	}
 }

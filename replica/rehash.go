@@ -73,7 +73,7 @@ func (s *Store) standstill(ps []ring.Partition) (*pebble.Snapshot, []believed) {
 		said[i].partition = p
 		said[i].tree = s.trees.all[p].Load().Clone()
 		for space := range said[i].counts {
-			said[i].counts[space] = s.tally.at(place{uint8(space), p}).counts()
+			said[i].counts[space] = s.tally.counts(place{uint8(space), p})
 		}
 	}
 	s.cache.clear()
@@ -96,7 +96,7 @@ func (s *Store) rehash(ctx context.Context, snap *pebble.Snapshot, said *believe
 	}
 	for space, counts := range stored.counts {
 		found.Rows, found.Bytes = found.Rows+counts.Rows, found.Bytes+counts.Bytes
-		s.tally.at(place{uint8(space), said.partition}).add(counts.minus(said.counts[space]))
+		s.tally.add(place{uint8(space), said.partition}, counts.minus(said.counts[space]))
 	}
 	return found, s.removeUnreadable(said.partition, unreadable)
 }

@@ -22,7 +22,14 @@ type row struct {
 
 // appendRow appends the format byte, the local actor (a flag, and 16 bytes if there is one) and the state.
 func appendRow(dst []byte, r row) []byte {
-	return r.state.Append(appendActor(append(dst, rowFormat), r.actor))
+	return r.state.Append(appendRowHead(dst, r.actor))
+}
+
+// rowHead is how many bytes stand before the state at most.
+const rowHead = 1 + 1 + actorSize
+
+func appendRowHead(dst []byte, local causal.Actor) []byte {
+	return appendActor(append(dst, rowFormat), local)
 }
 
 func decodeRow(b []byte) (r row, err error) {

@@ -54,20 +54,24 @@ type Store struct {
 // ErrPartitions, and the disk's.
 func Open(cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
-	s := &Store{cfg: cfg, log: cfg.Logger, gate: newGate(), lease: newLease(), tally: newTally(cfg.Partitions), trees: newTrees(cfg.Partitions, cfg.MemoryBytes/treesPortion), cache: newRowCache(cfg.MemoryBytes / 4), poked: make(chan struct{}, 1)}
+	s := &Store{cfg: cfg, log: cfg.Logger, gate: newGate(), lease: newLease(), tally: newTally(cfg.Partitions), trees: newTrees(cfg.Partitions, cfg.MemoryBytes/treesPortion), poked: make(chan struct{}, 1)}
 	s.hints = newHintTable(cfg.HintBytesMax, cfg.MarkersPerTarget)
 	s.wal = newWALFS(cfg.FS, cfg.Sync == SyncOS, func(err error) { s.fail(fmt.Errorf("fsync of the log: %w", err)) })
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	if err := s.openDir(); err != nil {
 		return nil, err
 	}
-	if err := s.openDB(); err != nil {
+	var err error
+	if s.cache, err = newRowCache(s.cfg.MemoryBytes / 16 * rowsPortion); err != nil {
 		return nil, errors.Join(err, s.lock.Close())
+	}
+	if err := s.openDB(); err != nil {
+		return nil, errors.Join(err, s.cache.release(), s.lock.Close())
 	}
 	snap, err := s.load()
 	if err != nil {
 		s.cancel(err)
-		return nil, errors.Join(err, s.db.Close(), s.lock.Close())
+		return nil, errors.Join(err, s.db.Close(), s.cache.release(), s.lock.Close())
 	}
 	s.space = s.openSpace()
 	s.start(snap)
@@ -162,7 +166,7 @@ func (s *Store) close() error {
 	if s.failed.Load() == nil {
 		err = s.markClean()
 	}
-	return errors.Join(err, s.db.Close(), s.lock.Close())
+	return errors.Join(err, s.db.Close(), s.cache.release(), s.lock.Close())
 }
 
 // markClean leaves the clock, the counts, the trees and the boot for the next start, durably.

@@ -93,17 +93,17 @@ type writer struct {
 	cached  []cachedWrite // to be cached when the batch is applied
 	key     []byte
 	value   []byte
-	waiting bool // applied, not waited for
-	settled bool // an element rests on what was written before, which may not be durable yet
-	turn    turn // of the element that mints
+	kept    []byte // keys and rows of cached
+	waiting bool   // applied, not waited for
+	settled bool   // an element rests on what was written before, which may not be durable yet
+	turn    turn   // of the element that mints
 	draw    func() causal.Actor
 }
 
 // cachedWrite is a row of the batch on its way into the cache.
 type cachedWrite struct {
-	lock   uint16
-	both   []byte // key and row in one piece of memory
-	keyLen int
+	lock     uint16
+	key, row []byte
 }
 
 // placeCounts is what a change of a row does to the counts and the tree of its place.
@@ -149,9 +149,9 @@ func (w *writer) release() {
 	clear(w.made)
 	clear(w.cached)
 	w.made = w.made[:0]
-	w.batch, w.shards, w.counts, w.cached = nil, w.shards[:0], w.counts[:0], w.cached[:0]
+	w.batch, w.shards, w.counts, w.cached, w.kept = nil, w.shards[:0], w.counts[:0], w.cached[:0], w.kept[:0]
 	w.waiting, w.settled, w.slab = false, false, causal.Slab{}
-	if cap(w.value)+cap(w.key) <= scratchKeepMax {
+	if cap(w.value)+cap(w.key)+cap(w.kept) <= scratchKeepMax {
 		w.s.pools.writers.Put(w)
 	}
 }
@@ -181,7 +181,7 @@ func (w *writer) apply(o *pebble.WriteOptions) error {
 	}
 	if err := w.s.checkCommit(err); err != nil {
 		for _, c := range w.cached {
-			w.s.cache.drop(c.lock, c.both[:c.keyLen])
+			w.s.cache.drop(c.lock, c.key)
 		}
 		w.batch = nil // the broken log may hold on to it for ever
 		return err
@@ -189,10 +189,10 @@ func (w *writer) apply(o *pebble.WriteOptions) error {
 	w.s.space.written.Add(uint64(size))
 	w.s.markDirty()
 	for _, c := range w.cached {
-		w.s.cache.put(c.lock, c.both, c.keyLen)
+		w.s.cache.put(c.lock, c.key, c.row)
 	}
 	for _, c := range w.counts {
-		w.s.tally.at(c.place).add(c.Counts)
+		w.s.tally.add(c.place, c.Counts)
 		w.s.trees.change(c.partition, c.key, c.old, c.next)
 	}
 	return nil
@@ -293,7 +293,7 @@ func (w *writer) newRow() *heldRow {
 // load takes what is stored of the key.
 func (w *writer) load(held *heldRow, shard uint16, k request.Key) error {
 	w.key = appendDataKey(w.key[:0], k)
-	b, err := w.s.getRow(shard, w.key)
+	b, err := w.s.getRow(nil, shard, w.key)
 	if err != nil || b == nil {
 		return err
 	}
@@ -459,11 +459,14 @@ func (w *writer) putRow(k request.Key, held *heldRow, next row, capped bool) (ch
 	return true, nil
 }
 
-// keep copies the row being written for the cache, and returns the copy of key and row.
-func (w *writer) keep(k request.Key) []byte {
-	both := joined(w.key, w.value)
-	w.cached = append(w.cached, cachedWrite{shardOf(k), both, len(w.key)})
-	return both
+// keep copies the row being written for the cache, and for what follows in the batch, and returns the copy.
+func (w *writer) keep(k request.Key) (row []byte) {
+	start := len(w.kept)
+	w.kept = append(append(w.kept, w.key...), w.value...)
+	both := w.kept[start:] // stays as it is where w.kept moves
+	row = both[len(w.key):]
+	w.cached = append(w.cached, cachedWrite{shardOf(k), both[:len(w.key)], row})
+	return row
 }
 
 // count notes what the row being written changes in the counts and in the tree.

@@ -13,6 +13,7 @@ const (
 	LogFileBytes    = 64 << 20 // of a node's log file under dev, before it moves to .old, of which there is one
 	SweptDirsMax    = 64       // temporary directories of dead devs that one dev looks at
 	barCells        = 20       // of a progress bar
+	garbagePercent  = 50       // of its heap that a node lets garbage come to, without GOGC: rows are not in the heap, and what is has few pointers
 	freePortTries   = 100      // of dev with port 0: tries for one listener
 
 	askTimeout     = 5 * time.Second        // one question to a node, the connection included

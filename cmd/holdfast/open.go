@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/holdfastdb/holdfast/node"
@@ -10,6 +12,9 @@ import (
 
 // openNode starts a real node.
 func openNode(cfg node.Config) (server, error) {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
 	n, err := node.Open(cfg)
 	if err != nil {
 		return nil, err // and no typed nil for a server
