@@ -13,6 +13,8 @@ import (
 // it everywhere at last; but a change of the ring is many steps, each of which all members must acknowledge, and a step by this way
 // takes milliseconds.
 func (n *Node) spread(ctx context.Context) {
+	t := newTeller(n.exchangeRingWith)
+	defer t.wg.Wait()
 	repeat := time.NewTicker(spreadEvery)
 	defer repeat.Stop()
 	for {
@@ -26,8 +28,54 @@ func (n *Node) spread(ctx context.Context) {
 			}
 		}
 		n.gossip.Announce()
-		n.exchangeRing(ctx)
+		for _, id := range n.others() {
+			t.tell(ctx, id)
+		}
 	}
+}
+
+// teller exchanges the ring document with other nodes, one exchange with each at a time: a node that hangs holds up no other.
+type teller struct {
+	exchange func(context.Context, ring.NodeID)
+	wg       sync.WaitGroup // of the exchanges under way
+	mu       struct {
+		sync.Mutex
+		news map[ring.NodeID]bool // of each node with which one is under way: whether there was news meanwhile
+	}
+}
+
+func newTeller(exchange func(context.Context, ring.NodeID)) *teller {
+	t := &teller{exchange: exchange}
+	t.mu.news = make(map[ring.NodeID]bool)
+	return t
+}
+
+// tell begins an exchange with a node, or has the one under way followed by another.
+func (t *teller) tell(ctx context.Context, id ring.NodeID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if _, under := t.mu.news[id]; under {
+		t.mu.news[id] = true
+		return
+	}
+	t.mu.news[id] = false
+	t.wg.Go(func() {
+		for more := true; more; more = t.more(ctx, id) {
+			t.exchange(ctx, id)
+		}
+	})
+}
+
+// more reports whether a node is to be told once more, and ends its turn if not.
+func (t *teller) more(ctx context.Context, id ring.NodeID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.news[id] && ctx.Err() == nil {
+		t.mu.news[id] = false
+		return true
+	}
+	delete(t.mu.news, id)
+	return false
 }
 
 // changes returns what is under way.
@@ -38,13 +86,11 @@ func (n *Node) changes() []ring.Change {
 	return nil
 }
 
-// exchangeRing exchanges documents with every node in reach, all at once.
+// exchangeRing exchanges documents with every node in reach, all at once, and waits for the last, controlPatience at most.
 func (n *Node) exchangeRing(ctx context.Context) {
 	var wg sync.WaitGroup
-	for _, m := range n.members.State().Members {
-		if m.ID != n.id && m.Status != ring.Removed && n.up(m.ID) {
-			wg.Go(func() { n.exchangeRingWith(ctx, m.ID) })
-		}
+	for _, id := range n.others() {
+		wg.Go(func() { n.exchangeRingWith(ctx, id) })
 	}
 	wg.Wait()
 }
