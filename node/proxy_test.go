@@ -73,8 +73,8 @@ func TestProxyIsInTheStatusAndNotInTheRing(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, c *nodetest.Cluster) {
 		p := addProxy(c)
 		id := p.Node.ID()
-		c.Eventually(10*time.Second, "a node shows the proxy", func() bool { return lineOf(t, c.Machines[0], p) != nil })
 		for _, at := range c.Machines {
+			c.Eventually(10*time.Second, "each node shows the proxy", func() bool { return lineOf(t, at, p) != nil })
 			line := lineOf(t, at, p)
 			if line == nil || line["status"] != "proxy" || line["alive"] != true || line["keys"] != float64(0) {
 				t.Errorf("status at %s: %v", at.Config.Name, line)
