@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -96,6 +97,9 @@ func (c *changer) giveUpOne(ctx context.Context, s ring.State, p ring.Partition)
 		return fmt.Errorf("it changed meanwhile")
 	}
 	_, err := c.n.store.GiveUp(ctx, p)
+	if errors.Is(err, request.ErrCorrupt) {
+		err = fmt.Errorf("%w; its disk is to be replaced: stop it, and give it up with `holdfast remove %s`", err, c.n.cfg.Name)
+	}
 	return err
 }
 

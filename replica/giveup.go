@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"context"
+	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
@@ -14,7 +15,9 @@ import (
 // GiveUp removes all rows of a partition, tombstones too, with the markers and marks that speak of them: the node is no owner
 // of it any more, and every owner has said that it durably holds all this. Data hints stay, for they are not in those rows. It
 // works in bounded batches and may be stopped and begun again; a crash that undoes some of it costs another call. Should the
-// node become an owner again, it mints under new actors. removed is the number of rows.
+// node become an owner again, it mints under new actors. removed is the number of rows that were still good: one that
+// cannot be read goes as in a scan (see Rehash), named in the log, for neither the owners nor this node will ever read it. With
+// UnreadableMax of them or more the disk is to be replaced, and nothing more goes: request.ErrCorrupt.
 func (s *Store) GiveUp(ctx context.Context, p ring.Partition) (removed int, err error) {
 	if err := s.enterPlace(p); err != nil {
 		return 0, err
@@ -23,6 +26,17 @@ func (s *Store) GiveUp(ctx context.Context, p ring.Partition) (removed int, err 
 	if err := s.forgetMarks(p); err != nil {
 		return 0, err
 	}
+	removed, err = s.giveUpRows(ctx, p)
+	if errors.Is(err, request.ErrCorrupt) {
+		if err = s.Rehash(ctx, []ring.Partition{p}, func(Rehashed) error { return nil }); err == nil {
+			n, again := s.giveUpRows(ctx, p)
+			removed, err = removed+n, again
+		}
+	}
+	return removed, err
+}
+
+func (s *Store) giveUpRows(ctx context.Context, p ring.Partition) (removed int, err error) {
 	for {
 		keys, err := s.someKeys(ctx, p)
 		if err != nil || len(keys) == 0 {
@@ -84,9 +98,7 @@ func (s *Store) removeRows(keys []request.Key, gone func(*heldRow) bool) (remove
 		w.key = appendDataKey(w.key[:0], k)
 		s.cache.drop(shardOf(k), w.key)
 	}
-	for _, m := range markers {
-		s.hints.add(m.target, m.place, hintMarker, -1, 0)
-	}
+	s.forgetMarkers(markers)
 	return len(went), nil
 }
 
@@ -112,23 +124,34 @@ type removedMarker struct {
 	place  place
 }
 
+// removeMarkers adds the removal of the keys' markers to the batch. A hint that cannot be read stays: it may be one with data.
 func (w *writer) removeMarkers(keys []request.Key) (removed []removedMarker, err error) {
 	for _, target := range w.s.hints.pending() {
 		for _, k := range keys {
 			held, err := w.hint(target, k)
+			if errors.Is(err, request.ErrCorrupt) {
+				continue
+			}
 			if err != nil {
-				return nil, err
+				return removed, err
 			}
 			if held.encoded == nil || held.kind != hintMarker {
 				continue
 			}
 			if err := w.dropHint(target, k, held); err != nil {
-				return nil, err
+				return removed, err
 			}
 			removed = append(removed, removedMarker{target, placeOf(k)})
 		}
 	}
 	return removed, nil
+}
+
+// forgetMarkers counts markers that went no more.
+func (s *Store) forgetMarkers(went []removedMarker) {
+	for _, m := range went {
+		s.hints.add(m.target, m.place, hintMarker, -1, 0)
+	}
 }
 
 // forgetMarks ends what the partition owes as a whole.

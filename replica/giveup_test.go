@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -56,6 +57,52 @@ func TestPartitionGivenUpLeavesNothingBehind(t *testing.T) {
 	write(t, s, setter(s, "{p}0", "again"))
 	if again := read(t, s, "{p}0").Siblings[0].Dot.Actor; again == before {
 		t.Fatal("a key without a row was minted under its old actor")
+	}
+}
+
+// Whoever cannot read a row has nothing that its owners lack: the row must not keep the partition here for ever.
+func TestPartitionIsGivenUpWithItsUnreadableRows(t *testing.T) {
+	for proves, alone := range map[string]bool{"between good rows": false, "nothing else is left": true} {
+		t.Run(proves, func(t *testing.T) {
+			s := openCounted(t)
+			good := []*request.Write{setter(s, "{p}a", "v"), owing(setter(s, "{p}m", "v"), targetA), setter(s, "{p}z", "v")}
+			if alone {
+				good = good[1:2]
+			}
+			write(t, s, good...)
+			write(t, s, setter(s, "{q}kept", "v"))
+			s.cache.clear()
+			if err := s.putDurable(appendDataKey(nil, keyOf("{p}m")), []byte{rowFormat, 0, 0xff}); err != nil {
+				t.Fatal(err)
+			}
+			if removed, err := s.GiveUp(t.Context(), keyOf("{p}").Partition); err != nil || removed != len(good)-1 {
+				t.Fatalf("removed %d good rows, %v", removed, err)
+			}
+			wantTrees(t, s)
+			wantHints(t, s, 0, 0, 0)
+			if c := s.Total(); c.Rows != 1 {
+				t.Fatalf("counts %+v", c)
+			}
+			if root := s.Root(keyOf("{p}").Partition); root.Sum != (merkle.Root{}).Sum {
+				t.Fatalf("the tree is not empty: %+v", root)
+			}
+		})
+	}
+}
+
+func TestDamagedDiskGivesNothingUp(t *testing.T) {
+	for _, rows := range []int{UnreadableMax - 1, UnreadableMax} {
+		s := openCounted(t)
+		write(t, s, setter(s, "{p}good", "v"))
+		for i := range rows {
+			if err := s.db.Set(appendDataKey(nil, keyOf(fmt.Sprintf("{p}%d", i))), []byte{rowFormat, 0, 0xff}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := s.GiveUp(t.Context(), keyOf("{p}").Partition)
+		if refused := errors.Is(err, request.ErrCorrupt); refused != (rows == UnreadableMax) || !refused && err != nil {
+			t.Errorf("%d rows that cannot be read: %v", rows, err)
+		}
 	}
 }
 

@@ -123,8 +123,9 @@ func (s *Store) readAfresh(ctx context.Context, snap *pebble.Snapshot, p ring.Pa
 	return stored, unreadable, err
 }
 
-// removeUnreadable removes rows that still cannot be decoded. Neither tree nor counts have them. A key without a row is minted
-// under an actor never used before, so nothing is forgotten with them that must not be.
+// removeUnreadable removes rows that still cannot be decoded, and the markers that speak of them, which could never be delivered. Neither
+// tree nor counts have them. A key without a row is minted under an actor never used before, so nothing is forgotten with them
+// that must not be.
 func (s *Store) removeUnreadable(p ring.Partition, keys []request.Key) error {
 	if len(keys) == 0 {
 		return nil
@@ -137,15 +138,22 @@ func (s *Store) removeUnreadable(p ring.Partition, keys []request.Key) error {
 		s.log.Error("removed a row that cannot be read", "space", keys[i].Space, "partition", p, "key", logName(keys[i].Name))
 	}
 	var errs []error
+	var gone []request.Key
+	var markers []removedMarker
 	err := w.locked(func() {
 		for _, k := range keys {
 			w.key = appendDataKey(w.key[:0], k)
 			if b, err := s.get(w.key); err != nil || b == nil {
 				errs = append(errs, err)
 			} else if _, err := decodeRow(b); err != nil {
-				errs = append(errs, w.batch.Delete(w.key, nil))
+				errs, gone = append(errs, w.batch.Delete(w.key, nil)), append(gone, k)
 			}
 		}
+		went, err := w.removeMarkers(gone)
+		errs, markers = append(errs, err), went
 	}, s.writeOptions())
+	if err == nil {
+		s.forgetMarkers(markers)
+	}
 	return errors.Join(err, errors.Join(errs...), w.wait())
 }

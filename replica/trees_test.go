@@ -273,13 +273,17 @@ func TestRehashFindsWhatIsMissingBeneathTheTree(t *testing.T) {
 
 func TestRehashRemovesWhatCannotBeRead(t *testing.T) {
 	s := openCounted(t)
-	write(t, s, setter(s, "good", "v"))
+	write(t, s, setter(s, "good", "v"), owing(setter(s, "owed", "v"), targetA))
 	if err := s.putDurable(appendDataKey(nil, keyOf("bad")), []byte{rowFormat, 0, 0xff}); err != nil {
 		t.Fatal(err)
 	}
-	if leaves, unreadable := rehashed(t, s); leaves != 0 || unreadable != 1 {
+	if err := s.putDurable(appendDataKey(nil, keyOf("owed")), []byte{rowFormat, 0, 0xff}); err != nil {
+		t.Fatal(err)
+	}
+	if leaves, unreadable := rehashed(t, s); leaves != 1 || unreadable != 2 {
 		t.Fatalf("%d leaves, %d unreadable", leaves, unreadable)
 	}
+	wantHints(t, s, 0, 0, 0) // a marker without its row could never be delivered
 	write(t, s, setter(s, "bad", "v"))
 	wantTrees(t, s)
 	if leaves, unreadable := rehashed(t, s); leaves != 0 || unreadable != 0 {
