@@ -278,7 +278,7 @@ func (n *Node) form(s ring.State) error {
 	n.wg.Go(func() { n.confirmBoot(n.ctx, s) })
 	n.wg.Go(func() { n.changer.run(n.ctx) })
 	n.wg.Go(func() { n.antiEntropy(n.ctx) })
-	return n.store.StartHandoff(replica.Handoff{Up: n.up, Deliver: n.deliver, Successor: n.successor})
+	return n.store.StartHandoff(replica.Handoff{Ready: n.ready, Deliver: n.deliver})
 }
 
 func (n *Node) peerAddress(id ring.NodeID) (string, bool) {

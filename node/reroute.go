@@ -3,19 +3,18 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
 )
 
-// successor returns who takes what is owed to a node: that node, or, when it is no member any more, whoever holds its partitions
-// now, which is found out hint by hint (see deliver).
-func (n *Node) successor(target ring.NodeID) ring.NodeID {
-	if m, known := n.members.member(target); known && m.Status != ring.Removed {
-		return target
-	}
-	return n.id
+// ready reports whether what is owed to a node in a partition can be delivered now. What is owed to one that does not hold the
+// partition any more waits neither for it nor for its removal: others are to have it.
+func (n *Node) ready(target ring.NodeID, p ring.Partition) bool {
+	to, _ := n.recipients(n.members.State(), target, p)
+	return len(to) > 0
 }
 
 // deliver sends hints home. What is owed to a node that does not hold its partition any more goes to all that hold it now: to those
@@ -113,13 +112,14 @@ func (n *Node) keepOwn(ctx context.Context, s ring.State, items []replica.Handof
 	return nil
 }
 
-// recipients returns who is to have what was owed to the target in a partition: the target itself, or else those who hold it now,
-// in reach or not.
+// recipients returns who is to have what is owed to the target in a partition: the target itself while it holds that, or else those
+// who do; in reach or not.
 func (n *Node) recipients(s ring.State, target ring.NodeID, p ring.Partition) (to, absent []ring.NodeID) {
-	if target != n.id && s.Layout.Holds(target, p) {
-		return []ring.NodeID{target}, nil
+	heirs := slices.DeleteFunc(s.Layout.Holders(p), s.Removed)
+	if slices.Contains(heirs, target) {
+		heirs = []ring.NodeID{target}
 	}
-	for _, id := range s.Layout.Holders(p) {
+	for _, id := range heirs {
 		if n.up(id) {
 			to = append(to, id)
 		} else {

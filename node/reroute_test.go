@@ -66,3 +66,60 @@ func TestWhatIsForARemovedNodeIsKeptForTheHeirThatIsDown(t *testing.T) {
 		c.AwaitQuiet()
 	})
 }
+
+// A node that is down and does not hold the partition any more is nobody's to wait for: its hints go to those that do, while it is down.
+func TestWhatIsForAFormerOwnerThatIsDownGoesToTheOwners(t *testing.T) {
+	withoutAntiEntropy(t, 5, func(t *testing.T, c *nodetest.Cluster) {
+		hint := rowNumber(0, 16, "value")
+		var owners, others []*nodetest.Machine
+		for _, m := range c.Machines {
+			if _, primary, err := m.Node.Copy(hint.Key.Name); err != nil {
+				t.Fatal(err)
+			} else if primary {
+				owners = append(owners, m)
+			} else {
+				others = append(others, m)
+			}
+		}
+		keeper, former := others[0], others[1]
+		hint.For = former.Node.ID()
+		owed := rowOwnedBy(t, former)
+		owed.For = former.Node.ID()
+		former.Kill()
+		c.Eventually(time.Minute, "the death is noticed", func() bool { return !keeper.Sees(former) })
+		for _, w := range []*request.Write{owed, hint} {
+			if err := keeper.Node.Store().Write(t.Context(), []*request.Write{w}); err != nil || w.Err != nil {
+				t.Fatal(err, w.Err)
+			}
+		}
+		c.Eventually(time.Minute, "the owners have it", func() bool {
+			for _, m := range owners {
+				if got, err := m.Node.Held(string(hint.Key.Name)); err != nil || len(got.Siblings) == 0 {
+					return false
+				}
+			}
+			return keeper.Node.Hints()[hint.For] == 1
+		})
+		former.MustStart()
+		c.Eventually(time.Minute, "what is its own comes home", func() bool {
+			got, err := former.Node.Held(string(owed.Key.Name))
+			return err == nil && len(got.Siblings) == 1
+		})
+		c.AwaitQuiet()
+	})
+}
+
+// rowOwnedBy returns a row of a partition that the machine owns.
+func rowOwnedBy(t *testing.T, m *nodetest.Machine) *request.Write {
+	t.Helper()
+	for i := 1; i < 1000; i++ {
+		w := rowNumber(i, 16, "value")
+		if _, primary, err := m.Node.Copy(w.Key.Name); err != nil {
+			t.Fatal(err)
+		} else if primary {
+			return w
+		}
+	}
+	t.Fatal("it owns nothing")
+	return nil
+}

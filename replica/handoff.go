@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -33,15 +34,14 @@ const (
 
 // Handoff is what delivering hints needs from the node around the store.
 type Handoff struct {
-	// Up reports whether the node is worth trying.
-	Up func(ring.NodeID) bool
-	// Deliver sends the items, and returns what became of each, in order. What it calls stored is durable at the target.
+	// Ready reports whether it is worth trying to deliver what is owed to the target in a partition: to the target, or to who is
+	// to have it instead.
+	Ready func(target ring.NodeID, p ring.Partition) bool
+	// Deliver sends the items, and returns what became of each, in order. What it calls stored is durable wherever it has to be.
 	Deliver func(ctx context.Context, target ring.NodeID, items []HandoffItem) ([]Outcome, error)
-	// Successor returns who takes what is owed to the node: mostly itself. nil: always itself.
-	Successor func(ring.NodeID) ring.NodeID
 }
 
-// StartHandoff delivers hints, each second and when poked, until Close: to each target that is up, oldest first, a
+// StartHandoff delivers hints, each second and when poked, until Close: what is ready for each target, oldest first, a
 // bounded batch at a time, independent of traffic. A hint goes only when it was delivered and has not changed since. It
 // is called once.
 func (s *Store) StartHandoff(h Handoff) error {
@@ -49,9 +49,6 @@ func (s *Store) StartHandoff(h Handoff) error {
 		return err
 	}
 	defer s.gate.leave()
-	if h.Successor == nil {
-		h.Successor = func(id ring.NodeID) ring.NodeID { return id }
-	}
 	s.wg.Go(func() { s.handoff(s.ctx, h) })
 	return nil
 }
@@ -75,19 +72,27 @@ func (s *Store) handoff(ctx context.Context, h Handoff) {
 		case <-s.poked:
 		}
 		for _, target := range s.hints.pending() {
-			if h.Up(h.Successor(target)) && s.hints.begin(target) {
-				s.wg.Go(func() { s.pay(ctx, h, target) })
+			if ready := s.ready(h, target); len(ready) > 0 && s.hints.begin(target) {
+				s.wg.Go(func() { s.pay(ctx, h, target, ready) })
 			}
 		}
 	}
 }
 
-// pay delivers what is owed to the target until nothing is, or something fails; the next tick goes on.
-func (s *Store) pay(ctx context.Context, h Handoff, target ring.NodeID) {
+// ready returns the partitions of which something is owed to the target that may be delivered now.
+func (s *Store) ready(h Handoff, target ring.NodeID) map[ring.Partition]bool {
+	ready := s.hints.partitions(target)
+	maps.DeleteFunc(ready, func(p ring.Partition, _ bool) bool { return !h.Ready(target, p) })
+	return ready
+}
+
+// pay delivers what is owed to the target of the partitions that are ready, until nothing is, or something fails; the next tick goes
+// on.
+func (s *Store) pay(ctx context.Context, h Handoff, target ring.NodeID, ready map[ring.Partition]bool) {
 	defer s.hints.end(target)
-	err := s.payHints(ctx, h, target)
+	err := s.payHints(ctx, h, target, ready)
 	for _, p := range s.hints.owing(target) {
-		if err == nil || errors.Is(err, errRefused) {
+		if ready[p.partition] && (err == nil || errors.Is(err, errRefused)) {
 			err = s.payMark(ctx, h, target, p)
 		}
 	}
@@ -109,10 +114,10 @@ type parcel struct {
 func (p *parcel) full() bool { return len(p.items) >= HandoffItemsMax || p.bytes >= HandoffBytesMax }
 
 // payHints delivers each hint that is there now once: one that is refused does not hold up those behind it.
-func (s *Store) payHints(ctx context.Context, h Handoff, target ring.NodeID) error {
+func (s *Store) payHints(ctx context.Context, h Handoff, target ring.NodeID, ready map[ring.Partition]bool) error {
 	after := appendTarget(nil, prefixQueue, target)
 	for range HandoffRoundsMax {
-		p, err := s.freshParcel(ctx, target, after)
+		p, err := s.freshParcel(ctx, target, after, ready)
 		if err != nil || p.last == nil {
 			return err
 		}
@@ -151,8 +156,8 @@ func (s *Store) forgetful(target ring.NodeID, p *parcel) (gone bool) {
 
 // freshParcel reads a parcel and waits until clients leave room to send it. If that took long it is read once more: what is sent
 // is no older than a delivery may last, so that it is known when nothing read before some moment is on its way any more.
-func (s *Store) freshParcel(ctx context.Context, target ring.NodeID, after []byte) (*parcel, error) {
-	p, err := s.parcel(ctx, target, after)
+func (s *Store) freshParcel(ctx context.Context, target ring.NodeID, after []byte, ready map[ring.Partition]bool) (*parcel, error) {
+	p, err := s.parcel(ctx, target, after, ready)
 	if err != nil || len(p.items) == 0 {
 		return p, err
 	}
@@ -162,7 +167,7 @@ func (s *Store) freshParcel(ctx context.Context, target ring.NodeID, after []byt
 	if time.Since(p.read) < parcelFresh {
 		return p, nil
 	}
-	return s.parcel(ctx, target, after)
+	return s.parcel(ctx, target, after, ready)
 }
 
 func (s *Store) admitItems(ctx context.Context, items []HandoffItem) error {
@@ -172,20 +177,20 @@ func (s *Store) admitItems(ctx context.Context, items []HandoffItem) error {
 	return nil
 }
 
-// deliver sends the items, which were read at that time, to whoever succeeds the target.
+// deliver sends the items, which were read at that time.
 func (s *Store) deliver(ctx context.Context, h Handoff, target ring.NodeID, items []HandoffItem, read time.Time) ([]Outcome, error) {
 	ctx, cancel := context.WithDeadline(ctx, read.Add(deliverTimeout))
 	defer cancel()
-	outcomes, err := h.Deliver(ctx, h.Successor(target), items)
+	outcomes, err := h.Deliver(ctx, target, items)
 	if err == nil && len(outcomes) != len(items) {
 		err = fmt.Errorf("replica: %d outcomes for %d hints", len(outcomes), len(items))
 	}
 	return outcomes, err
 }
 
-// parcel reads the next hints of the target's queue. The state of a marker is read after the marker, so that it holds
+// parcel reads the next hints of the target's queue that are of the ready partitions. The state of a marker is read after the marker, so that it holds
 // all that the marker stands for.
-func (s *Store) parcel(ctx context.Context, target ring.NodeID, after []byte) (*parcel, error) {
+func (s *Store) parcel(ctx context.Context, target ring.NodeID, after []byte, ready map[ring.Partition]bool) (*parcel, error) {
 	p := &parcel{read: time.Now()}
 	keys, err := s.queued(ctx, target, after)
 	if err != nil {
@@ -199,6 +204,9 @@ func (s *Store) parcel(ctx context.Context, target ring.NodeID, after []byte) (*
 		_, _, k, ok := splitQueueKey(key)
 		if !ok {
 			return nil, fmt.Errorf("replica: hint queue: %w", request.ErrCorrupt)
+		}
+		if !ready[k.Partition] {
+			continue
 		}
 		if err := s.pack(p, target, k); err != nil {
 			s.log.Error("cannot read a hint", "target", target, "partition", k.Partition, "err", err)

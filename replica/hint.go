@@ -139,7 +139,7 @@ func (w *writer) owe(target ring.NodeID, k request.Key, delta causal.State) erro
 		w.s.log.Error("cannot add to a hint; its partition is owed as a whole", "target", target, "partition", k.Partition, "err", err)
 		return w.owePlace(target, placeOf(k))
 	}
-	if held.encoded == nil && !w.s.hints.addMarker(target) {
+	if held.encoded == nil && !w.s.hints.addMarker(target, placeOf(k)) {
 		return w.owePlace(target, placeOf(k))
 	}
 	_, err = w.putHint(target, k, held, held.owing(delta.Seen, w.s.cfg.Settled))

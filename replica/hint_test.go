@@ -192,7 +192,7 @@ func newInbox() *inbox { return &inbox{up: true, got: make(map[string]causal.Sta
 
 func (in *inbox) handoff() Handoff {
 	return Handoff{
-		Up: func(ring.NodeID) bool { in.Lock(); defer in.Unlock(); return in.up },
+		Ready: func(ring.NodeID, ring.Partition) bool { in.Lock(); defer in.Unlock(); return in.up },
 		Deliver: func(_ context.Context, _ ring.NodeID, items []HandoffItem) ([]Outcome, error) {
 			if in.during != nil {
 				in.during()
@@ -216,6 +216,42 @@ func (in *inbox) handoff() Handoff {
 }
 
 func (in *inbox) setUp(up bool) { in.Lock(); defer in.Unlock(); in.up = up }
+
+// Of what is owed to one node some may have to wait for it, and some be due to others.
+func TestOnlyWhatIsReadyIsDelivered(t *testing.T) {
+	cfg := memConfig(vfs.NewMem())
+	cfg.MarkersPerTarget = 2
+	inBubble(t, cfg, func(t *testing.T, s *Store) {
+		write(t, s, owing(setter(s, "{p}1", "v"), targetA), owing(setter(s, "{q}1", "v"), targetA),
+			owing(setter(s, "{p}2", "v"), targetA), owing(setter(s, "{q}2", "v"), targetA)) // two markers, two marks
+		write(t, s, standingIn(setter(s, "{p}data", "v"), targetA), standingIn(setter(s, "{q}data", "v"), targetA))
+		wantHints(t, s, 2, 2, 2)
+		in := newInbox()
+		h := in.handoff()
+		up := h.Ready
+		h.Ready = func(id ring.NodeID, p ring.Partition) bool { return up(id, p) || p == keyOf("{q}").Partition }
+		in.setUp(false)
+		if err := s.StartHandoff(h); err != nil {
+			t.Fatal(err)
+		}
+		settle(2 * handoffEvery)
+		wantHints(t, s, 1, 1, 1)
+		for name := range in.got {
+			if !strings.HasPrefix(name, "{q}") {
+				t.Errorf("%s was delivered", name)
+			}
+		}
+		if len(in.got) != 3 {
+			t.Errorf("%d keys were delivered, want 3", len(in.got))
+		}
+		in.setUp(true)
+		settle(2 * handoffEvery)
+		wantHints(t, s, 0, 0, 0)
+		if len(in.got) != 6 || len(s.hints.partitions(targetA)) != 0 {
+			t.Errorf("%d keys were delivered, want 6; %v partitions still counted", len(in.got), s.hints.partitions(targetA))
+		}
+	})
+}
 
 // inBubble runs a test of a store under synctest's clock, and closes the store inside it.
 func inBubble(t *testing.T, cfg Config, test func(t *testing.T, s *Store)) {
@@ -519,7 +555,7 @@ func TestOwedRowIsAddedToADataHintWithItsValues(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantHints(t, s, 0, 1, 0)
-	p, err := s.parcel(t.Context(), targetA, appendTarget(nil, prefixQueue, targetA))
+	p, err := s.parcel(t.Context(), targetA, appendTarget(nil, prefixQueue, targetA), s.hints.partitions(targetA))
 	if err != nil || len(p.items) != 1 {
 		t.Fatalf("%d items, %v", len(p.items), err)
 	}

@@ -23,6 +23,7 @@ type hintTable struct {
 type targetHints struct {
 	markers, data int
 	bytes         int64
+	places        map[place]int // hints, markers too
 	marks         map[place]*mark
 	delivering    bool
 }
@@ -44,7 +45,7 @@ func newHintTable(bytesMax int64, markersMax int) *hintTable {
 func (t *hintTable) targetLocked(id ring.NodeID) *targetHints {
 	th := t.mu.targets[id]
 	if th == nil {
-		th = &targetHints{marks: make(map[place]*mark)}
+		th = &targetHints{places: make(map[place]int), marks: make(map[place]*mark)}
 		t.mu.targets[id] = th
 	}
 	return th
@@ -55,6 +56,7 @@ func (t *hintTable) add(target ring.NodeID, p place, kind hintKind, n, size int)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	th := t.targetLocked(target)
+	th.count(p, n)
 	if kind == hintMarker {
 		th.markers += n
 		return
@@ -73,6 +75,12 @@ func (t *hintTable) add(target ring.NodeID, p place, kind hintKind, n, size int)
 	}
 	if len(at) == 0 {
 		delete(t.mu.places, p)
+	}
+}
+
+func (th *targetHints) count(p place, n int) {
+	if th.places[p] += n; th.places[p] == 0 {
+		delete(th.places, p)
 	}
 }
 
@@ -107,7 +115,7 @@ func (t *hintTable) unreserve(bytes int) {
 }
 
 // addMarker counts one more marker of the target, or reports that it has as many as it may.
-func (t *hintTable) addMarker(target ring.NodeID) bool {
+func (t *hintTable) addMarker(target ring.NodeID, p place) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	th := t.targetLocked(target)
@@ -115,6 +123,7 @@ func (t *hintTable) addMarker(target ring.NodeID) bool {
 		return false
 	}
 	th.markers++
+	th.count(p, 1)
 	return true
 }
 
@@ -180,6 +189,26 @@ func (t *hintTable) owing(target ring.NodeID) (places []place) {
 		}
 	}
 	return places
+}
+
+// partitions returns those of which anything is owed to the target, hints and marks.
+func (t *hintTable) partitions(target ring.NodeID) map[ring.Partition]bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	owed := make(map[ring.Partition]bool)
+	th := t.mu.targets[target]
+	if th == nil {
+		return owed
+	}
+	for p := range th.places {
+		owed[p.partition] = true
+	}
+	for p, m := range th.marks {
+		if m.newest > 0 {
+			owed[p.partition] = true
+		}
+	}
+	return owed
 }
 
 func (th *targetHints) owes() (marks int) {

@@ -17,7 +17,7 @@ func TestParcelsAndScansAreBounded(t *testing.T) {
 	for i := range keys {
 		write(t, s, owing(setter(s, fmt.Sprintf("{p}%02d", i), value), targetA))
 	}
-	p, err := s.parcel(t.Context(), targetA, appendTarget(nil, prefixQueue, targetA))
+	p, err := s.parcel(t.Context(), targetA, appendTarget(nil, prefixQueue, targetA), s.hints.partitions(targetA))
 	if err != nil || len(p.items) != 4 || p.bytes != HandoffBytesMax {
 		t.Fatalf("%d items, %d bytes, %v", len(p.items), p.bytes, err)
 	}
@@ -32,7 +32,7 @@ func TestParcelsAndScansAreBounded(t *testing.T) {
 	if err != nil || len(entries) != ScanRowsMax {
 		t.Fatalf("%d entries, %v", len(entries), err)
 	}
-	p, err = s.parcel(t.Context(), targetB, appendTarget(nil, prefixQueue, targetB))
+	p, err = s.parcel(t.Context(), targetB, appendTarget(nil, prefixQueue, targetB), s.hints.partitions(targetB))
 	if err != nil || len(p.items) != HandoffItemsMax {
 		t.Fatalf("%d items, %v", len(p.items), err)
 	}
@@ -68,11 +68,11 @@ func TestHintTableCapsAreExact(t *testing.T) {
 		t.Fatal("bytes that were given back")
 	}
 	for range 2 {
-		if !table.addMarker(targetA) {
+		if !table.addMarker(targetA, place{}) {
 			t.Fatal("a marker below the cap was refused")
 		}
 	}
-	if table.addMarker(targetA) || !table.addMarker(targetB) {
+	if table.addMarker(targetA, place{}) || !table.addMarker(targetB, place{}) {
 		t.Fatal("the cap is each target's own")
 	}
 }

@@ -81,7 +81,7 @@ func Hear(own State, self, from NodeID, told State) (State, error) {
 	if own.IsZero() || told.IsZero() {
 		return Merge(own, told)
 	}
-	if own.removed(from) {
+	if own.Removed(from) {
 		return own, fmt.Errorf("%w: %v", ErrFenced, from)
 	}
 	if own.Layout.Has(self) && !own.Layout.Has(from) {

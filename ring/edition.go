@@ -34,8 +34,8 @@ func (s State) Edition() Edition {
 	return Edition{s.Layout.Version, [16]byte(sum[:16])}
 }
 
-// removed reports whether a node is fenced for ever.
-func (s State) removed(id NodeID) bool {
+// Removed reports whether a node is fenced for ever.
+func (s State) Removed(id NodeID) bool {
 	m, known := s.Member(id)
 	return known && m.Status == Removed
 }
@@ -48,7 +48,7 @@ func (s State) Unacknowledged() (ids []NodeID) {
 	}
 	now := s.Edition()
 	for _, id := range s.Layout.Members {
-		if r, _ := s.Report(id); r.Acked != now && !s.removed(id) {
+		if r, _ := s.Report(id); r.Acked != now && !s.Removed(id) {
 			ids = append(ids, id)
 		}
 	}
@@ -67,5 +67,5 @@ func (s State) Sources(p Partition) (from []NodeID, began uint64, ok bool) {
 		return nil, 0, false
 	}
 	from = slices.Clone(s.Layout.Owners[p])
-	return slices.DeleteFunc(from, s.removed), c.Began, true
+	return slices.DeleteFunc(from, s.Removed), c.Began, true
 }

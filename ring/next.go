@@ -29,7 +29,7 @@ func Next(s State, self NodeID) (State, []Wait) {
 	if waits := s.acknowledgements(); len(waits) > 0 {
 		return s, waits
 	}
-	if s.removed(self) || !s.Layout.Has(self) {
+	if s.Removed(self) || !s.Layout.Has(self) {
 		return s, nil
 	}
 	st := newStep(s)
@@ -98,11 +98,11 @@ func (st *step) advance() {
 		in := st.l.In(c)
 		report, _ := st.s.Report(in)
 		switch {
-		case st.s.removed(in) && c.Phase == Read: // the old owners were written to all along
+		case st.s.Removed(in) && c.Phase == Read: // the old owners were written to all along
 			c.Phase = Both
 			st.touch(c.Partition)
 			running = append(running, c)
-		case st.s.removed(in):
+		case st.s.Removed(in):
 			st.touch(c.Partition)
 		case c.Phase == Read:
 			st.l.Owners[c.Partition] = c.Next
@@ -173,7 +173,7 @@ func (st *step) urgent() []Partition {
 	live := make([]int, st.l.Q)
 	for p, owners := range st.l.Owners {
 		for _, id := range owners {
-			if !st.s.removed(id) {
+			if !st.s.Removed(id) {
 				live[p]++
 			}
 		}
@@ -222,7 +222,7 @@ func without(a, b []NodeID) []NodeID {
 
 // firstRemoved returns the first removed node, or else the last one.
 func (st *step) firstRemoved(ids []NodeID) NodeID {
-	if i := slices.IndexFunc(ids, st.s.removed); i >= 0 {
+	if i := slices.IndexFunc(ids, st.s.Removed); i >= 0 {
 		return ids[i]
 	}
 	return ids[len(ids)-1]
@@ -234,7 +234,7 @@ func (st *step) pair(outs, ins []NodeID) (out, in NodeID) {
 	out = st.firstRemoved(outs)
 	for _, o := range append([]NodeID{out}, outs...) {
 		for _, i := range ins {
-			if st.zone(o) == st.zone(i) && (o == out || !st.s.removed(out)) {
+			if st.zone(o) == st.zone(i) && (o == out || !st.s.Removed(out)) {
 				return o, i
 			}
 		}

@@ -23,7 +23,7 @@ func founded(t testing.TB, members []Member, q, n int) State {
 func obey(s State, but ...NodeID) State {
 	edition := s.Edition()
 	for _, id := range s.Layout.Members {
-		if slices.Contains(but, id) || s.removed(id) {
+		if slices.Contains(but, id) || s.Removed(id) {
 			continue
 		}
 		r, _ := s.Report(id)

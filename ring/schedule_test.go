@@ -45,7 +45,7 @@ func (th *theatre) some() *actor { return th.nodes[th.rng.IntN(len(th.nodes))] }
 
 // removed reports whether anybody knows the node to be removed: from then on it does not count.
 func (th *theatre) removed(id NodeID) bool {
-	return slices.ContainsFunc(th.nodes, func(a *actor) bool { return a.doc.removed(id) })
+	return slices.ContainsFunc(th.nodes, func(a *actor) bool { return a.doc.Removed(id) })
 }
 
 func (th *theatre) say(format string, args ...any) {
