@@ -354,6 +354,9 @@ func (m *membership) withSelf(s ring.State) ring.State {
 	defer m.mu.Unlock()
 	known, ok := s.Member(m.mu.self.ID)
 	now := m.mu.self
+	if known.Status == ring.Removed {
+		return s
+	}
 	if ok {
 		now.Status, now.Epoch = known.Status, known.Epoch
 		if m.cfg.Zone == "" {

@@ -21,11 +21,7 @@ func appendMember(dst []byte, m Member) []byte {
 		dst = appendString(dst, *s)
 	}
 	dst = binary.AppendVarint(dst, int64(m.Weight))
-	flags := byte(m.Status) << 1
-	if m.Proxy {
-		flags |= 1
-	}
-	return binary.AppendUvarint(append(dst, flags), m.Epoch)
+	return binary.AppendUvarint(append(dst, byte(m.Status)<<1), m.Epoch) // the lowest bit is reserved
 }
 
 // texts lists the member's strings in the order in which they are encoded.
@@ -174,8 +170,11 @@ func (r *reader) member() (m Member) {
 		*s = r.string(most)
 	}
 	m.Weight = r.signed()
-	flags := r.byte()
-	m.Status, m.Proxy = Status(flags>>1), flags&1 != 0
+	status := r.byte()
+	if status&1 != 0 {
+		r.fail("reserved bit")
+	}
+	m.Status = Status(status >> 1)
 	m.Epoch = r.number(math.MaxUint64)
 	return m
 }
@@ -196,7 +195,7 @@ func (r *reader) layout() *Layout {
 		return nil
 	}
 	l := &Layout{Version: r.number(math.MaxUint64), Q: int(r.number(PartitionsMax)), N: int(r.number(ReplicasMax))}
-	l.Members = make([]NodeID, r.count(MembersMax, len(NodeID{})))
+	l.Members = make([]NodeID, r.count(RecordsMax, len(NodeID{})))
 	for i := range l.Members {
 		l.Members[i] = r.id()
 	}
@@ -250,19 +249,19 @@ func (r *reader) report() (report Report) {
 
 func (r *reader) state() (s State) {
 	s.Cluster = r.cluster()
-	s.Members = make([]Member, r.count(MembersMax, memberBytesMin))
+	s.Members = make([]Member, r.count(RecordsMax, memberBytesMin))
 	for i := range s.Members {
 		s.Members[i] = r.member()
 	}
 	s.Layout = r.layout()
-	s.Reports = make([]Report, r.count(MembersMax, reportBytesMin))
+	s.Reports = make([]Report, r.count(RecordsMax, reportBytesMin))
 	for i := range s.Reports {
 		s.Reports[i] = r.report()
 	}
 	return s
 }
 
-// memberBytesMin is the encoded size of a member of empty strings: id, eight lengths, weight, flags, epoch.
+// memberBytesMin is the encoded size of a member of empty strings: id, eight lengths, weight, status, epoch.
 const memberBytesMin = 16 + 8 + 1 + 1 + 1
 
 // ownersBytesMin is the encoded size of a partition's owners when there are none, and of the version that they have been since;

@@ -16,17 +16,30 @@ var (
 )
 
 // Join returns the document with a new member, which gets its share once it has acknowledged a layout. Of a member known already the
-// record is renewed and the status kept. ErrFenced for a removed id, ErrTooManyMembers beyond MembersMax.
+// record is renewed and the status kept. ErrFenced for a removed id; ErrTooManyMembers where MembersMax are not removed, or too many ever
+// were: of a removed id a small record is kept for ever.
 func (s State) Join(m Member) (State, error) {
 	known, found := s.Member(m.ID)
 	switch {
 	case found && known.Status == Removed:
 		return s, fmt.Errorf("%w: %v", ErrFenced, m.ID)
-	case !found && len(s.Members) >= MembersMax:
-		return s, fmt.Errorf("%w: %d", ErrTooManyMembers, len(s.Members)+1)
+	case !found && len(s.Members) >= joinableRecords:
+		return s, fmt.Errorf("%w: %d, most of them removed", ErrTooManyMembers, len(s.Members))
+	case !found && s.live() >= MembersMax:
+		return s, fmt.Errorf("%w: %d", ErrTooManyMembers, s.live())
 	}
 	m.Status, m.Epoch = max(known.Status, Joining), known.Epoch+1
 	return s.With(m), nil
+}
+
+// live counts the members that are not removed.
+func (s State) live() (n int) {
+	for _, m := range s.Members {
+		if m.Status != Removed {
+			n++
+		}
+	}
+	return n
 }
 
 // Leave returns the document in which a member hands its share to the others and then is removed. ErrNoMember, ErrFenced, or ErrLastOwner
@@ -47,7 +60,11 @@ func (s State) retire(id NodeID, to Status) (State, error) {
 	case m.Status >= to:
 		return s, nil
 	}
-	m.Status, m.Epoch = to, m.Epoch+1
+	if to == Removed {
+		m = m.struckOff()
+	} else {
+		m.Status, m.Epoch = to, m.Epoch+1
+	}
 	after := s.With(m)
 	for _, other := range after.Members {
 		if other.Eligible() {

@@ -4,7 +4,9 @@ package ring
 const (
 	PartitionsMax   = 4096    // Q; a power of two, so that every partition has Slots/Q slots
 	ReplicasMax     = 16      // N
-	MembersMax      = 1024    // member records, removed ones included: a removed id is fenced for ever
+	MembersMax      = 1024    // members that are not removed
+	RecordsMax      = 8192    // members' records, removed ones included: a removed id is fenced for ever
+	joinableRecords = 7168    // records beyond which nobody may join: nodes that are asked at the same time stay below RecordsMax together
 	NameBytesMax    = 128     // a member's, a zone's or a cluster's name, and a version
 	AddressBytesMax = 262     // host:port: 253 bytes of DNS name, brackets, colon, five digits
 	SeedsMax        = 64      // addresses in a newcomer's list of seeds
@@ -12,7 +14,7 @@ const (
 	WeightMax       = 1 << 16 // a member's weight
 	ChangesMax      = 64      // partitions of which an owner is being exchanged at one time
 	IncomingMax     = 16      // of those, with one and the same incoming owner
-	NoteBytesMax    = 4 << 20 // an encoded Note or State; memberlist carries at most 20 MiB
+	NoteBytesMax    = 8 << 20 // an encoded Note or State; memberlist carries at most 20 MiB
 )
 
 // Slots is the number of hash slots: Redis Cluster's, so that cluster-aware clients find a key's owners by themselves.

@@ -65,13 +65,18 @@ type Member struct {
 	Zone    string // copies of a partition go to distinct zones while zones suffice; all empty: one zone
 	Weight  int    // share of copies relative to others; 0 or less counts as 1
 	Status  Status
-	Proxy   bool   // forwards, owns nothing
 	Version string // of the software
 	Epoch   uint64 // grows with every change of the record
 }
 
-// Eligible reports whether the member may own partitions: it joins or has joined, and is no proxy.
-func (m Member) Eligible() bool { return m.Status <= Active && !m.Proxy }
+// Eligible reports whether the member may own partitions: it joins or has joined.
+func (m Member) Eligible() bool { return m.Status <= Active }
+
+// struckOff returns the record of the member once it is removed: what is kept for ever, lest its disk pass for a member's, with what
+// one who comes in its place inherits.
+func (m Member) struckOff() Member {
+	return Member{ID: m.ID, Name: m.Name, Zone: m.Zone, Weight: m.Weight, Status: Removed, Epoch: m.Epoch + 1}
+}
 
 // MergeMember returns what is known of a member from two records of the same id. The higher epoch wins, ties are decided by a
 // total order over contents; but the status is the later of both, whatever the epochs, lest an operator's word be lost when the node

@@ -79,7 +79,7 @@ func (st *step) members() []NodeID {
 }
 
 // votes reports whether a member takes part in changing the ring, whatever it owns.
-func (m Member) votes() bool { return m.Status != Removed && !m.Proxy }
+func (m Member) votes() bool { return m.Status != Removed }
 
 // admit makes a layout of newcomers' own, and reports whether there are any: nothing is given to a node, and no plan counts on it, before
 // it has acknowledged a layout.
@@ -280,10 +280,11 @@ func (st *step) graduate(self NodeID) {
 	var become []Member
 	for _, m := range st.s.Members {
 		switch report, _ := st.s.Report(m.ID); {
-		case m.Status == Joining && (m.Proxy || st.settled && st.l.Has(m.ID)):
+		case m.Status == Joining && st.settled && st.l.Has(m.ID):
 			m.Status = Active
-		case m.Status == Leaving && m.ID != self && (m.Proxy || st.left(m.ID) && report.Empty):
-			m.Status = Removed
+		case m.Status == Leaving && m.ID != self && st.left(m.ID) && report.Empty:
+			become = append(become, m.struckOff())
+			continue
 		case m.Status == Leaving && m.ID != self && st.left(m.ID):
 			st.waits = append(st.waits, st.s.waitFor(m.ID, Wait{What: WaitEmpty}))
 			continue

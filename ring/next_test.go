@@ -315,6 +315,34 @@ func TestRemovedIncomingOwnerRestoresTheOldOnes(t *testing.T) {
 	}
 }
 
+// A cluster whose nodes are replaced again and again must not run out of room for new ones: nodes that are gone leave little behind.
+func TestNodesAreReplacedForYears(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 6))
+	s := founded(t, testMembers(rng, 3, 0), 8, 3)
+	last := s.Members[0].ID
+	for i := range 2 * MembersMax {
+		m := newcomer(rng, i, 0)
+		m.RESP, m.Peer, m.Gossip = "10.0.0.1:6379", "10.0.0.1:7379", "10.0.0.1:7946"
+		next, err := s.Replace(last, m)
+		if err != nil {
+			t.Fatalf("replacement %d: %v", i+1, err)
+		}
+		s, last = next, m.ID
+	}
+	if n := s.live(); n != 3 || len(s.Members) != 3+2*MembersMax {
+		t.Errorf("%d live of %d", n, len(s.Members))
+	}
+	if grown := len(s.Encode()) / len(s.Members); grown > 48 {
+		t.Errorf("%d bytes a record: what is removed is to be small", grown)
+	}
+	for i := range joinableRecords - len(s.Members) {
+		s = s.With(newcomer(rng, 1<<20+i, 0).struckOff())
+	}
+	if _, err := s.Join(newcomer(rng, 1<<21, 0)); !errors.Is(err, ErrTooManyMembers) {
+		t.Errorf("one record over: %v", err)
+	}
+}
+
 func TestCommandsAreRefused(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 5))
 	s := founded(t, testMembers(rng, 2, 0), 8, 2)

@@ -37,7 +37,7 @@ func Plan(prev *Layout, members []Member, q, n int) (*Layout, error) {
 	if len(d.nodes) == 0 {
 		return nil, ErrNoOwners
 	}
-	if len(d.nodes) > MembersMax {
+	if len(d.nodes) > RecordsMax {
 		return nil, fmt.Errorf("%w: %d members", ErrBadPlan, len(d.nodes))
 	}
 	d.place()

@@ -200,7 +200,6 @@ func TestPlanHoldsItsRulesForAnyCluster(t *testing.T) {
 			if rng.IntN(8) == 0 {
 				members[i].Status = Status(rng.IntN(int(statusEnd)))
 			}
-			members[i].Proxy = rng.IntN(8) == 0
 		}
 		if len(eligible(members)) == 0 {
 			continue

@@ -77,7 +77,7 @@ func TestPreferenceListNeverHasANodeTwice(t *testing.T) {
 
 func TestFallbacksAreAllOthersNearOnesFirst(t *testing.T) {
 	members := testMembers(rand.New(rand.NewPCG(5, 2)), 12, 6)
-	members[3].Proxy = true
+	members[3].Status = Removed
 	members[4].Status = Leaving
 	l := mustPlan(t, nil, members, 64, 3)
 	for p := range Partition(64) {

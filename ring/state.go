@@ -13,7 +13,7 @@ var (
 	ErrForeign = errors.New("ring: another cluster's")
 	// ErrCorrupt: bytes that are no ring document, or one that breaks the rules or the caps.
 	ErrCorrupt = errors.New("ring: damaged document")
-	// ErrTooManyMembers: a merge would hold more than MembersMax records.
+	// ErrTooManyMembers: there are as many members, or records of them, as there may be.
 	ErrTooManyMembers = errors.New("ring: too many members")
 )
 
@@ -71,7 +71,7 @@ func (s State) With(m Member) State {
 // Merge returns what two nodes know together. It is commutative, associative and idempotent, and the zero State changes nothing.
 // Members and reports are merged one by one; of two layouts the higher version wins, ties are decided by a total order over
 // contents.
-// ErrForeign when the clusters differ; ErrTooManyMembers beyond MembersMax.
+// ErrForeign when the clusters differ; ErrTooManyMembers beyond RecordsMax.
 func Merge(a, b State) (State, error) {
 	if a.IsZero() {
 		return b, nil
@@ -83,8 +83,8 @@ func Merge(a, b State) (State, error) {
 		return State{}, fmt.Errorf("%w: %v (%q) and %v (%q)", ErrForeign, a.Cluster.ID, a.Cluster.Name, b.Cluster.ID, b.Cluster.Name)
 	}
 	merged := State{Cluster: mergeClusters(a.Cluster, b.Cluster), Members: mergeMembers(a.Members, b.Members), Layout: mergeLayouts(a.Layout, b.Layout), Reports: mergeReports(a.Reports, b.Reports)}
-	if len(merged.Members) > MembersMax {
-		return State{}, fmt.Errorf("%w: %d", ErrTooManyMembers, len(merged.Members))
+	if len(merged.Members) > RecordsMax {
+		return State{}, fmt.Errorf("%w: %d records", ErrTooManyMembers, len(merged.Members))
 	}
 	return merged, nil
 }
@@ -142,8 +142,8 @@ func (s State) Check() error {
 	if err := s.Cluster.check(); err != nil {
 		return err
 	}
-	if len(s.Members) > MembersMax {
-		return fmt.Errorf("%w: %d members", ErrCorrupt, len(s.Members))
+	if len(s.Members) > RecordsMax {
+		return fmt.Errorf("%w: %d records of members", ErrCorrupt, len(s.Members))
 	}
 	for i, m := range s.Members {
 		if err := m.check(); err != nil {

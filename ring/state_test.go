@@ -14,7 +14,6 @@ import (
 func randomMember(rng *rand.Rand) Member {
 	m := Member{ID: testID(byte(1 + rng.IntN(4))), Epoch: uint64(rng.IntN(3)), Status: Status(rng.IntN(int(statusEnd))), Weight: rng.IntN(3) - 1}
 	m.Name, m.Zone, m.RESP = "n"+string(rune('a'+rng.IntN(2))), strings.Repeat("z", rng.IntN(2)), "h:1"
-	m.Proxy = rng.IntN(2) == 0
 	return m
 }
 
@@ -134,7 +133,7 @@ func TestMergeRefusesForeignAndTooMany(t *testing.T) {
 	}
 	b.Cluster.ID = a.Cluster.ID
 	rng := rand.New(rand.NewPCG(6, 3))
-	a.Members = testMembers(rng, MembersMax, 0)
+	a.Members = testMembers(rng, RecordsMax, 0)
 	sortMembers(a.Members)
 	if _, err := Merge(a, b); err != nil {
 		t.Errorf("at the cap: %v", err)
@@ -219,7 +218,7 @@ func TestCheckKnowsEveryRule(t *testing.T) {
 		{"changes held one over", func(s *State) { s.Reports[0].Held = make([]Held, ChangesMax+1) }},
 		{"no members without a cluster", func(s *State) { s.Cluster = Cluster{} }},
 		{"members one over", func(s *State) {
-			s.Members = append(s.Members, testMembers(rand.New(rand.NewPCG(6, 6)), MembersMax+1-len(s.Members), 0)...)
+			s.Members = append(s.Members, testMembers(rand.New(rand.NewPCG(6, 6)), RecordsMax+1-len(s.Members), 0)...)
 			sortMembers(s.Members)
 		}},
 	} {
@@ -264,13 +263,20 @@ func TestLargestStateFitsANote(t *testing.T) {
 		next := s.Layout.Owners[p][1:]
 		s.Layout.Changes = append(s.Layout.Changes, Change{Partition: p, Began: 1, Next: next})
 	}
-	for _, m := range s.Members {
+	for _, m := range s.Members[:MembersMax] {
 		r := Report{Node: m.ID, Seq: math.MaxUint64}
 		for p := range Partition(ChangesMax) {
 			r.Held = append(r.Held, Held{p, math.MaxUint64})
 		}
 		s.Reports = append(s.Reports, r)
 	}
+	for _, m := range testMembers(rng, RecordsMax-MembersMax, 0) {
+		m.Name, m.Zone, m.Weight = strings.Repeat("n", NameBytesMax), strings.Repeat("z", NameBytesMax), WeightMax
+		s.Members = append(s.Members, m.struckOff())
+		s.Reports = append(s.Reports, Report{Node: m.ID, Seq: math.MaxUint64, Empty: true})
+	}
+	sortMembers(s.Members)
+	slices.SortFunc(s.Reports, func(a, b Report) int { return a.Node.Compare(b.Node) })
 	note := Note{State: s}.Encode()
 	if _, err := DecodeNote(note); err != nil {
 		t.Fatalf("%d bytes: %v", len(note), err)
