@@ -128,7 +128,7 @@ func (w *world) record(op *check.Op, r request.Result) {
 		return
 	}
 	if n, ok := w.holders(op.ID); ok {
-		op.Holders, op.Need = n, quorumSize
+		op.Holders, op.Need = n, min(quorumSize, len(w.document().Layout.Owners[w.partition(op.Key)]))
 	}
 }
 
