@@ -9,5 +9,12 @@ bench: bench-tools ## three nodes beside redis-server for DURATION (2m): table, 
 	CGO_ENABLED=0 $(GO) build -o bin/bench/ ./bench
 	bin/bench/bench -dir '$(DIR)' -duration $(if $(filter command line environment,$(origin DURATION)),$(DURATION),$(BENCHFOR)) -rounds $(BENCHROUNDS)
 
+.PHONY: bench-growth
+KEYS ?= 1000000
+bench-growth: bench-tools ## how cost grows with keys (KEYS=10000000 for all steps, 3 GB of disk), values, connections, nodes; memory, start-up
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/holdfast
+	CGO_ENABLED=0 $(GO) build -o bin/bench/ ./bench
+	bin/bench/bench -dir '$(DIR)' -growth -keys $(KEYS)
+
 bench-tools:
 	@.ci/tools redis-server=redis-server redis-benchmark=redis-tools

@@ -190,3 +190,40 @@ func checkOutput(t *testing.T, cells []cell, rows []row) {
 		t.Errorf("no ratio in the table:\n%s", table.String())
 	}
 }
+
+func TestStatusBytes(t *testing.T) {
+	status := "Name:\tVmRSS: 7 kB\nVmHWM:\t  207556 kB\nVmRSS:\t  12 kB\n"
+	for field, want := range map[string]int64{"VmHWM": 207556 << 10, "VmRSS": 12 << 10} {
+		if got, err := statusBytes(status, field); err != nil || got != want {
+			t.Errorf("%s: %d, %v, want %d", field, got, err, want)
+		}
+	}
+	for name, status := range map[string]string{"a missing field is an error": "Name:\tx\n", "a size that is no number is one": "VmRSS:\tmuch kB\n"} {
+		if _, err := statusBytes(status, "VmRSS"); err == nil {
+			t.Errorf("%s", name)
+		}
+	}
+}
+
+func TestGrowthIsWrittenAsTablesAndPanels(t *testing.T) {
+	of := func(micros int) sample {
+		return sample{perSecond: 100, cpu: time.Duration(micros) * time.Microsecond}
+	}
+	g := growth{points: []point{{"nodes", 3, of(50), of(20)}, {"nodes", 9, of(60), of(30)}, {"keys", 1000, of(0), of(12345)}},
+		sizes: []footprint{{"redis & co", 207_000_000, 200_000_000}}, starts: []startUp{{"kill -9", 1000, 1234 * time.Millisecond}}}
+	var svg, table, list strings.Builder
+	if err := errors.Join(writeGrowthSVG(&svg, g.points), g.print(&table), writeGrowthCSV(&list, g.points)); err != nil {
+		t.Fatal(err)
+	}
+	if err := xml.Unmarshal([]byte(svg.String()), new(struct{})); err != nil || strings.Contains(svg.String(), "NaN") || strings.Count(svg.String(), "<polyline") != 4 {
+		t.Errorf("the plot is no XML of two panels with two lines each (%v):\n%s", err, svg.String())
+	}
+	if n := strings.Count(list.String(), "\n"); n != 1+2*3 {
+		t.Errorf("CSV of %d lines:\n%s", n, list.String())
+	}
+	for _, want := range []string{"12345.0 us", "207.0 MB", "1.23s"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("no %s in the tables:\n%s", want, table.String())
+		}
+	}
+}

@@ -33,6 +33,12 @@ type entrant struct {
 	cluster bool // the client finds out which node coordinates a key
 }
 
+// shape is what traffic looks like beside its commands.
+type shape struct{ connections, valueBytes, keys int }
+
+// usual is the shape of the loads that are compared with the peer's.
+func usual() shape { return shape{connections, valueBytes, keys} }
+
 // sample is the outcome of one run.
 type sample struct {
 	perSecond float64       // commands
@@ -41,12 +47,12 @@ type sample struct {
 }
 
 // runClosed saturates a system with n commands. Source of the load: redis-benchmark.
-func runClosed(ctx context.Context, e entrant, l load, n int) (sample, error) {
+func runClosed(ctx context.Context, e entrant, l load, sh shape, n int) (sample, error) {
 	host, port, err := net.SplitHostPort(e.system.addresses[0])
 	if err != nil {
 		return sample{}, err
 	}
-	args := []string{"-h", host, "-p", port, "-c", strconv.Itoa(connections), "-d", strconv.Itoa(valueBytes), "-r", strconv.Itoa(keys),
+	args := []string{"-h", host, "-p", port, "-c", strconv.Itoa(sh.connections), "-d", strconv.Itoa(sh.valueBytes), "-r", strconv.Itoa(sh.keys),
 		"-n", strconv.Itoa(n), "-P", strconv.Itoa(l.depth), "-t", l.command, "--csv"}
 	if e.cluster {
 		args = append(args, "--cluster")
@@ -105,13 +111,13 @@ func runRounds(ctx context.Context, entrants []entrant, rounds int, d time.Durat
 		for _, l := range loads() {
 			for _, e := range entrants {
 				if round == 0 {
-					first, err := runClosed(ctx, e, l, calibrating*l.depth)
+					first, err := runClosed(ctx, e, l, usual(), calibrating*l.depth)
 					if err != nil {
 						return nil, err
 					}
 					cells, sizes = append(cells, cell{entrant: e.name, load: l}), append(sizes, commandsIn(each, first.perSecond))
 				}
-				s, err := runClosed(ctx, e, l, sizes[i])
+				s, err := runClosed(ctx, e, l, usual(), sizes[i])
 				if err != nil {
 					return nil, err
 				}

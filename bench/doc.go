@@ -6,6 +6,9 @@
 // processes alone, all nodes together. It survives a noisy machine better than throughput does, and ratios to the peer of
 // the same run better than either; what is shown are medians over the rounds.
 //
+// With -growth it measures instead what grows: the CPU of a command with nodes, connections, the size of values and the number of
+// keys, one at a time; memory beside the peer's; and how long a node takes to start with all those keys.
+//
 // The open loop is this command's own. It sends at the moments of a fixed schedule, whether or not earlier replies came,
 // and counts each latency from the scheduled moment: a server that stalls is charged for every command that was due
 // meanwhile, and not only for the few that its clients had sent. It keeps every sample, so that percentiles are exact.

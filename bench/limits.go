@@ -17,6 +17,18 @@ const (
 	commandsMin = 1_000 // of a run
 	commandsMax = 50_000_000
 
+	growthKeysMin = 1_000
+	growthKeysMax = 10_000_000
+	growthFor     = 3 * time.Second // of one load of growth
+	growthTrial   = 500             // commands that tell how many fill that
+	growthFill    = 1_000           // keys written together
+	growthBytes   = 64 << 20        // of values that a load of large ones is spread over
+	memoryKeys    = 1_000_000       // of the comparison of memory
+	memoryFlag    = "200MiB"        // of a node whose row cache holds as many rows of valueBytes
+	settleShare   = 0.05            // of a core: what a server that has settled uses at most,
+	settleOver    = time.Second     // over so long
+	settleMax     = 30 * time.Second
+
 	openFor     = 10 * time.Second // of the open loop, each time
 	pipelineMax = 1 << 14          // commands of an open-loop connection that wait for replies
 	replyMax    = 10 * time.Second // for the last replies

@@ -30,6 +30,8 @@ type options struct {
 	duration time.Duration
 	rounds   int
 	nodes    int
+	growth   bool
+	most     int // keys of the last step of growth
 	procs    int // GOMAXPROCS of a node; 0: its share of the cores, as under `holdfast dev`
 }
 
@@ -56,6 +58,8 @@ func parse(args []string) (options, error) {
 	fs.IntVar(&o.rounds, "rounds", 5, "how often each load is run against each system")
 	fs.IntVar(&o.nodes, "nodes", 3, "of the cluster")
 	fs.IntVar(&o.procs, "procs", 0, "GOMAXPROCS of each node; 0: its share of the cores, rounded up")
+	fs.BoolVar(&o.growth, "growth", false, "measure how cost grows with keys, values, connections and nodes, and memory and start-up, instead")
+	fs.IntVar(&o.most, "keys", 1_000_000, "of the last step of growth; 10000000 need 3 GB of disk")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
@@ -72,6 +76,8 @@ func (o *options) check(arguments int) error {
 		return fmt.Errorf("-rounds %d: want 1 to %d", o.rounds, roundsMax)
 	case o.nodes < 3 || o.nodes > nodesMax:
 		return fmt.Errorf("-nodes %d: want 3 to %d", o.nodes, nodesMax)
+	case o.most < growthKeysMin || o.most > growthKeysMax:
+		return fmt.Errorf("-keys %d: want %d to %d", o.most, growthKeysMin, growthKeysMax)
 	case o.procs < 0:
 		return fmt.Errorf("-procs %d: want 0 or more", o.procs)
 	}
@@ -98,20 +104,30 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	defer os.RemoveAll(data)
+	if o.growth {
+		return runGrowth(ctx, o, data)
+	}
 	cells, tails, err := measure(ctx, o, data)
 	if err != nil {
 		return err
 	}
 	rows := rowsOf(cells, peerName)
-	if err := print(os.Stdout, rows, tails); err != nil {
-		return err
-	}
+	return errors.Join(print(os.Stdout, rows, tails), o.keep(map[string]func(io.Writer) error{
+		"bench.csv": func(w io.Writer) error { return writeCSV(w, cells) },
+		"bench.svg": func(w io.Writer) error { return writeSVG(w, rows) },
+	}))
+}
+
+// keep writes files into the folder given, if one is.
+func (o *options) keep(files map[string]func(io.Writer) error) error {
 	if o.dir == "" {
 		return nil
 	}
-	return errors.Join(os.MkdirAll(o.dir, 0o755),
-		write(filepath.Join(o.dir, "bench.csv"), func(w io.Writer) error { return writeCSV(w, cells) }),
-		write(filepath.Join(o.dir, "bench.svg"), func(w io.Writer) error { return writeSVG(w, rows) }))
+	err := os.MkdirAll(o.dir, 0o755)
+	for name, content := range files {
+		err = errors.Join(err, write(filepath.Join(o.dir, name), content))
+	}
+	return err
 }
 
 // measure runs the closed loop over all systems, then the open loop over each, the cluster's last with a node killed.

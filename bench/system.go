@@ -38,7 +38,7 @@ func (s *system) stop() (err error) {
 }
 
 // startHoldfast founds a cluster and returns when every node serves.
-func startHoldfast(ctx context.Context, o options, dir string) (*system, error) {
+func startHoldfast(ctx context.Context, o options, dir string, more ...string) (*system, error) {
 	s := &system{}
 	ports, err := freePorts(5 * o.nodes)
 	if err != nil {
@@ -50,9 +50,10 @@ func startHoldfast(ctx context.Context, o options, dir string) (*system, error) 
 	}
 	for i := range o.nodes {
 		own, name := ports[5*i:5*i+5], fmt.Sprint("node-", i+1)
-		p, err := start(dir, name, o.env(), o.program, "server", "--dir", filepath.Join(dir, name), "--name", name, "--sync", "os",
+		args := append([]string{"server", "--dir", filepath.Join(dir, name), "--name", name, "--sync", "os",
 			"--resp", own[0], "--memcache", own[1], "--http", own[2], "--peer", own[3], "--gossip", own[4],
-			"--join", strings.Join(seeds, ","), "--expect", fmt.Sprint(o.nodes))
+			"--join", strings.Join(seeds, ","), "--expect", fmt.Sprint(o.nodes)}, more...)
+		p, err := start(dir, name, o.env(), o.program, args...)
 		if err != nil {
 			return s, err
 		}
