@@ -31,8 +31,8 @@ const (
 	ConnsMax         = 2048 // connections accepted at once; more are closed at once
 	CallsMax         = 8192 // requests in flight on one connection; more are refused unexecuted
 	WaitingMax       = 1024 // requests that wait for a peer's first connection
-	CoordinateMax    = 256  // forwarded batches executing at once for one connection
-	CoordinateAllMax = 2048 // the same for the whole node
+	CoordinateMax    = 1024 // forwarded batches executing at once for one connection: one for each of a thousand clients that do not pipeline
+	CoordinateAllMax = 4096 // the same for the whole node
 	ControlMax       = 32   // control requests executing at once for one connection
 	GroupMax         = 1024 // reads or writes that gather for the handler, unless one frame alone holds more
 	ReadWindowMax    = 256  // reads in one call of the handler while values are small
