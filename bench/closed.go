@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -63,7 +64,7 @@ func runClosed(ctx context.Context, e entrant, l load, sh shape, n int) (sample,
 	}
 	out, err := exec.CommandContext(ctx, "redis-benchmark", args...).Output()
 	if err != nil {
-		return sample{}, fmt.Errorf("redis-benchmark against %s: %w", e.name, err)
+		return sample{}, fmt.Errorf("redis-benchmark against %s: %w%s", e.name, err, said(err))
 	}
 	after, err := e.system.cpu()
 	if err != nil {
@@ -72,6 +73,15 @@ func runClosed(ctx context.Context, e entrant, l load, sh shape, n int) (sample,
 	s, err := parseBenchmark(string(out))
 	s.cpu = (after - before) / time.Duration(n)
 	return s, err
+}
+
+// said returns what a program that failed wrote on stderr, behind a colon.
+func said(err error) string {
+	var failed *exec.ExitError
+	if !errors.As(err, &failed) || len(failed.Stderr) == 0 {
+		return ""
+	}
+	return ": " + strings.TrimSpace(string(failed.Stderr))
 }
 
 // parseBenchmark reads the last line that redis-benchmark --csv prints: test, commands a second, then milliseconds:
