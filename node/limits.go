@@ -38,11 +38,13 @@ const (
 	urgentMax          = 64               // partitions that one step compares for that, with one node
 	settleWait         = time.Second      // between the two comparisons that a difference must outlast
 	pullPatience       = 30 * time.Second // for one answer of a pull
-	pullChunkBytes     = 1 << 20          // of rows in one answer of a pull, one row excepted
+	pullChunkBytes     = 256 << 10        // of rows in one answer of a pull, one row excepted
+	compareCost        = 1 << 10          // bytes of leave that a question about hash trees costs at either end
 	chunkCost          = 4 << 10          // bytes of leave that a question costs beside its own: rows are read for it at both ends
 	repairGroup        = 8                // partitions that a node repairs in one request, within repairPatience
 	repairPatience     = time.Minute      // peer.DeadlineMax
 	repairTurn         = 45 * time.Second // after which a node says how far it came, and is asked again
+	repairScan         = 30 * time.Second // of which a scan may take so much, and goes on in the next
 	repairNodesMax     = 4                // groups of partitions repaired at once
 )
 

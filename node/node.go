@@ -138,7 +138,7 @@ func (n *Node) openStore() error {
 	var settlement atomic.Pointer[coordinator.Settlement] // the store settles nothing until the settlement stands on it
 	n.store, err = replica.Open(replica.Config{
 		Dir: n.cfg.Dir, FS: n.cfg.FS, Sync: level, Partitions: PartitionsMax, MemoryBytes: n.cfg.Memory, Now: n.wall.Now, Sure: n.wall.sure, Logger: n.cfg.Logger,
-		Admit: n.pace.Admit,
+		Admit: n.pace.Admit, Worked: n.pace.Worked,
 		Settled: func(s causal.Stamp) bool {
 			settled := settlement.Load()
 			return settled != nil && settled.Settled(s)

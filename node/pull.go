@@ -118,7 +118,7 @@ func (x *puller) differing(ctx context.Context) (*merkle.Leaves, error) {
 	}
 	exchange := merkle.NewExchange(local, roots[0])
 	for q, more := exchange.Next(); more; q, more = exchange.Next() {
-		b, err := x.ask(ctx, controlNodes, q.Append(binary.BigEndian.AppendUint16(nil, uint16(x.partition))))
+		b, err := x.askOfTrees(ctx, controlNodes, q.Append(binary.BigEndian.AppendUint16(nil, uint16(x.partition))))
 		if err != nil {
 			return nil, err
 		}
@@ -135,7 +135,7 @@ func (x *puller) differing(ctx context.Context) (*merkle.Leaves, error) {
 
 // roots asks for the roots of some partitions at once.
 func (x *puller) roots(ctx context.Context, ps []uint16) ([]merkle.Root, error) {
-	b, err := x.ask(ctx, controlRoots, merkle.AppendPartitions(nil, ps))
+	b, err := x.askOfTrees(ctx, controlRoots, merkle.AppendPartitions(nil, ps))
 	if err != nil {
 		return nil, err
 	}
@@ -202,6 +202,14 @@ func (x *puller) accept(ctx context.Context, rows []*request.Write) error {
 	return nil
 }
 
+// askOfTrees is ask, once clients leave room.
+func (x *puller) askOfTrees(ctx context.Context, kind uint8, question []byte) ([]byte, error) {
+	if err := x.n.pace.Admit(ctx, compareCost); err != nil {
+		return nil, err
+	}
+	return x.ask(ctx, kind, question)
+}
+
 // ask sends one question to the other node and counts its bytes.
 func (x *puller) ask(ctx context.Context, kind uint8, question []byte) ([]byte, error) {
 	b, err := x.n.fetch(ctx, x.from, kind, question)
@@ -233,23 +241,38 @@ func (n *Node) servePull(ctx context.Context, kind uint8, payload []byte) ([]byt
 	}
 	switch kind {
 	case controlRoots:
-		return n.serveRoots(payload)
+		return n.serveTrees(ctx, payload, n.serveRoots)
 	case controlNodes:
-		return n.serveNodes(payload)
+		return n.serveTrees(ctx, payload, n.serveNodes)
 	case controlRows:
-		q, err := replica.DecodeRowsQuestion(payload)
-		if err != nil {
-			return nil, errors.Join(request.ErrInternal, err)
-		}
-		a, err := n.store.Rows(ctx, q)
-		if err != nil {
-			return nil, err
-		}
-		return a.Append(nil), nil
+		return n.serveRows(ctx, payload)
 	case controlRepair:
 		return n.serveRepair(ctx, payload)
 	}
 	return nil, fmt.Errorf("node: unknown control request %d", kind)
+}
+
+// serveTrees answers a question about trees once clients leave room for it, not before: an answer that waited would differ from what the
+// asker holds by the writes of the meantime.
+func (n *Node) serveTrees(ctx context.Context, payload []byte, serve func([]byte) ([]byte, error)) ([]byte, error) {
+	if err := n.pace.Admit(ctx, compareCost); err != nil {
+		return nil, err
+	}
+	return serve(payload)
+}
+
+// serveRows answers with rows. What they cost is asked of this node's controller, too: the other's sees nothing of this one's clients.
+func (n *Node) serveRows(ctx context.Context, payload []byte) ([]byte, error) {
+	q, err := replica.DecodeRowsQuestion(payload)
+	if err != nil {
+		return nil, errors.Join(request.ErrInternal, err)
+	}
+	a, err := n.store.Rows(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	answer := a.Append(nil)
+	return answer, n.pace.Admit(ctx, len(answer))
 }
 
 func (n *Node) serveRoots(payload []byte) ([]byte, error) {

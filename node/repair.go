@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/holdfastdb/holdfast/protocol"
@@ -137,24 +139,53 @@ func (n *Node) repairAt(ctx context.Context, id ring.NodeID, o repairOrder) (fou
 		if err != nil {
 			turn = n.unrepaired(id, o, err)
 		}
+		if rest, ok := o.unscanned(turn); ok {
+			found, o = merge(found, turn), rest
+			continue
+		}
 		found, more = goOn(found, turn)
 		o.scan = false
 	}
 	return found
 }
 
+// unscanned returns the order for what a turn's scan did not come to; ok is false when it came to all, or to nothing, which asking again
+// would not change.
+func (o repairOrder) unscanned(turn []protocol.RepairPartition) (rest repairOrder, ok bool) {
+	at := slices.IndexFunc(turn, func(x protocol.RepairPartition) bool { return x.Unscanned })
+	if at <= 0 {
+		return o, false
+	}
+	rest = o
+	rest.first = ring.Partition(turn[at].Partition)
+	rest.count -= int(rest.first - o.first)
+	return rest, true
+}
+
 // goOn adds a turn to those before it, and reports whether another is of use: something is unfinished, and something was taken.
 func goOn(before, turn []protocol.RepairPartition) (sum []protocol.RepairPartition, more bool) {
 	rows, unfinished := 0, 0
-	for i, x := range turn {
+	for _, x := range turn {
 		rows, unfinished = rows+x.Rows, unfinished+len(x.Unfinished)
-		if i < len(before) && before[i].Partition == x.Partition {
-			x.Rows, x.Bytes = x.Rows+before[i].Rows, x.Bytes+before[i].Bytes
-			x.Damaged, x.Conflicts = x.Damaged+before[i].Damaged, max(x.Conflicts, before[i].Conflicts)
-		}
-		sum = append(sum, x)
 	}
-	return sum, rows > 0 && unfinished > 0
+	return merge(before, turn), rows > 0 && unfinished > 0
+}
+
+// merge adds a turn to those before it: what was found of a partition is summed up, what is unfinished is the turn's word.
+func merge(before, turn []protocol.RepairPartition) (sum []protocol.RepairPartition) {
+	sum = slices.Clone(before)
+	for _, x := range turn {
+		at := slices.IndexFunc(sum, func(b protocol.RepairPartition) bool { return b.Partition == x.Partition })
+		if at < 0 {
+			sum = append(sum, x)
+			continue
+		}
+		b := sum[at]
+		x.Rows, x.Bytes = x.Rows+b.Rows, x.Bytes+b.Bytes
+		x.Damaged, x.Conflicts = x.Damaged+b.Damaged, max(x.Conflicts, b.Conflicts)
+		sum[at] = x
+	}
+	return sum
 }
 
 func (n *Node) askRepair(ctx context.Context, id ring.NodeID, o repairOrder) (found []protocol.RepairPartition, err error) {
@@ -217,7 +248,9 @@ func (n *Node) repairOwn(ctx context.Context, o repairOrder) (found []protocol.R
 		n.scanOwn(ctx, own, found)
 	}
 	for i, p := range own {
-		n.repairPartition(ctx, p, view.Place(p).Primaries, &found[i])
+		if !found[i].Unscanned {
+			n.repairPartition(ctx, p, view.Place(p).Primaries, &found[i])
+		}
 	}
 	return found
 }
@@ -240,8 +273,10 @@ func (n *Node) repairPartition(ctx context.Context, p ring.Partition, primaries 
 	}
 }
 
-// scanOwn hashes the stored rows afresh.
+// scanOwn hashes the stored rows afresh, as far as it comes in the turn's part for that: beside busy clients it takes its time.
 func (n *Node) scanOwn(ctx context.Context, own []ring.Partition, found []protocol.RepairPartition) {
+	ctx, cancel := context.WithTimeout(ctx, repairScan)
+	defer cancel()
 	done := 0
 	err := n.store.Rehash(ctx, own, func(r replica.Rehashed) error {
 		found[done].Damaged = r.Leaves + r.Unreadable
@@ -249,6 +284,7 @@ func (n *Node) scanOwn(ctx context.Context, own []ring.Partition, found []protoc
 		return nil
 	})
 	for ; err != nil && done < len(found); done++ {
+		found[done].Unscanned = errors.Is(err, context.DeadlineExceeded)
 		found[done].Unfinished = append(found[done].Unfinished, n.because(n.id, err))
 	}
 }

@@ -30,6 +30,31 @@ func TestATurnThatEndedEarlyIsFollowedByAnother(t *testing.T) {
 	}
 }
 
+func TestAScanGoesOnWhereItsTurnEnded(t *testing.T) {
+	type turn = []protocol.RepairPartition
+	whole := repairOrder{8, 8, true}
+	for _, c := range []struct {
+		name  string
+		order repairOrder
+		turn  turn
+		rest  repairOrder
+		ok    bool
+	}{
+		{"all was scanned", whole, turn{{Partition: 8}, {Partition: 12}}, whole, false},
+		{"none was: it would be so again", whole, turn{{Partition: 8, Unscanned: true}, {Partition: 12, Unscanned: true}}, whole, false},
+		{"it came to the third", whole, turn{{Partition: 9}, {Partition: 10}, {Partition: 14, Unscanned: true}, {Partition: 15, Unscanned: true}}, repairOrder{14, 2, true}, true},
+	} {
+		if rest, ok := c.order.unscanned(c.turn); rest != c.rest || ok != c.ok {
+			t.Errorf("%s: %+v, %v", c.name, rest, ok)
+		}
+	}
+	first := turn{{Partition: 8, Rows: 1, Damaged: 2}, {Partition: 9, Unscanned: true, Unfinished: []string{"late"}}}
+	want := turn{{Partition: 8, Rows: 1, Damaged: 2}, {Partition: 9, Damaged: 3}}
+	if got := merge(first, turn{{Partition: 9, Damaged: 3}}); !reflect.DeepEqual(got, want) {
+		t.Errorf("merged to %+v", got)
+	}
+}
+
 func FuzzRepairOrder(f *testing.F) {
 	f.Add(repairOrder{3, repairGroup, true}.append(nil))
 	f.Add([]byte{0, 0, repairGroup + 1, 0})

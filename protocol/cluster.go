@@ -48,9 +48,10 @@ type RepairPartition struct {
 	Partition  int      `json:"partition"`
 	Rows       int      `json:"rows"` // taken by one copy from another
 	Bytes      int64    `json:"bytes"`
-	Damaged    int      `json:"damaged"`    // leaves of hash trees that said otherwise than the rows stored, and rows that could not be read
-	Conflicts  int      `json:"conflicts"`  // rows with one write and different bytes, left as they are
-	Unfinished []string `json:"unfinished"` // nodes whose copy was not compared with all others, and why
+	Damaged    int      `json:"damaged"`             // leaves of hash trees that said otherwise than the rows stored, and rows that could not be read
+	Conflicts  int      `json:"conflicts"`           // rows with one write and different bytes, left as they are
+	Unfinished []string `json:"unfinished"`          // nodes whose copy was not compared with all others, and why
+	Unscanned  bool     `json:"unscanned,omitempty"` // between nodes: a turn ended before the scan came to it
 }
 
 // Map says which nodes serve which slots, as cluster clients need it.

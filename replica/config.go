@@ -83,6 +83,9 @@ type Config struct {
 	// Admit waits until background work (hinted handoff, expiry) may move so many bytes; it returns an error once ctx ends. nil: at
 	// once.
 	Admit func(ctx context.Context, bytes int) error
+	// Worked is told how long a slice of background work took (reading rows for another node, a scan, what was taken over), and
+	// waits until there may be another; it returns an error once ctx ends. nil: at once.
+	Worked func(ctx context.Context, took time.Duration) error
 
 	// Fatal is called once, when the disk failed in a way that leaves the log unreliable. From then on every call is
 	// refused. It may be called with locks of the database held and must not call the store; ending the process, or telling
@@ -123,6 +126,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Admit == nil {
 		c.Admit = func(context.Context, int) error { return nil }
+	}
+	if c.Worked == nil {
+		c.Worked = func(context.Context, time.Duration) error { return nil }
 	}
 	if c.Settled == nil {
 		c.Settled = func(causal.Stamp) bool { return false }

@@ -17,6 +17,7 @@ func TestPartitionGivenUpLeavesNothingBehind(t *testing.T) {
 	cfg := memConfig(vfs.NewMem())
 	cfg.MarkersPerTarget = 3
 	s := openStore(t, cfg)
+	awaitCounted(s) // its trees are compared
 	rows := 2*GiveUpRowsMax + 1
 	for i := range rows {
 		v := version(s, "value")

@@ -17,25 +17,28 @@ const (
 	HandoffRoundsMax  = 1 << 20   // deliveries of one drain before it waits for the next tick
 	HandoffTargetsMax = 8         // targets delivered to at once
 
-	ScanRowsMax     = 1024    // rows of one Scan
-	ScanBytesMax    = 4 << 20 // bytes of one Scan, one row excepted
-	SweepRowsMax    = 256     // expiry rows handled by one batch of the sweeper
-	GiveUpRowsMax   = 256     // rows of a partition given up that go in one batch
-	ChunkBytesMax   = 4 << 20 // bytes of rows in one answer to another node's pull, one row excepted
-	ChunkRowsMax    = 1024    // rows of the same
-	SketchRowsMax   = 4096    // rows that one question of a pull says the asker holds
-	walkRowsMax     = 16384   // rows looked at for one question or answer of a pull
-	UnreadableMax   = 1024    // rows of one partition that a scan removes because they cannot be read; with more the disk is to be replaced
-	logNameBytesMax = 128     // bytes of a key that a log line shows
-	treesPortion    = 16      // part of MemoryBytes that hash trees of full depth may fill; further ones are small
-	rowsPortion     = 10      // sixteenths of it that the row cache may fill, its index of a fifteenth of that not counted
-	pebblePortion   = 3       // sixteenths of it that memtables and block cache may fill together
-	memtablePortion = 16      // part of it that one memtable may fill; less below MemoryBytesDefault
-	lockShards      = 1024    // mutexes that the keys share
-	keyScratchSize  = 128     // bytes first reserved for a key being built
-	heldRowsMin     = 16      // rows of a batch that are first made room for
-	heldRowsMax     = 1024    // and the most at a time
-	scratchKeepMax  = 1 << 20 // bytes of a scratch buffer that is kept for reuse
+	ScanRowsMax     = 1024      // rows of one Scan
+	ScanBytesMax    = 4 << 20   // bytes of one Scan, one row excepted
+	SweepRowsMax    = 256       // expiry rows handled by one batch of the sweeper
+	GiveUpRowsMax   = 64        // rows of a partition given up that go in one batch
+	ChunkBytesMax   = 4 << 20   // bytes of rows in one answer to another node's pull, one row excepted
+	ChunkRowsMax    = 1024      // rows of the same
+	SketchRowsMax   = 4096      // rows that one question of a pull says the asker holds
+	AcceptRowsMax   = 32        // rows from another node that go in one batch: their keys' locks are held over it
+	AcceptBytesMax  = 128 << 10 // bytes of values of the same, one row excepted
+	sliceRows       = 8         // rows of background work between two looks at the clock
+	walkRowsMax     = 16384     // rows looked at for one question or answer of a pull
+	UnreadableMax   = 1024      // rows of one partition that a scan removes because they cannot be read; with more the disk is to be replaced
+	logNameBytesMax = 128       // bytes of a key that a log line shows
+	treesPortion    = 16        // part of MemoryBytes that hash trees of full depth may fill; further ones are small
+	rowsPortion     = 10        // sixteenths of it that the row cache may fill, its index of a fifteenth of that not counted
+	pebblePortion   = 3         // sixteenths of it that memtables and block cache may fill together
+	memtablePortion = 16        // part of it that one memtable may fill; less below MemoryBytesDefault
+	lockShards      = 1024      // mutexes that the keys share
+	keyScratchSize  = 128       // bytes first reserved for a key being built
+	heldRowsMin     = 16        // rows of a batch that are first made room for
+	heldRowsMax     = 1024      // and the most at a time
+	scratchKeepMax  = 1 << 20   // bytes of a scratch buffer that is kept for reuse
 
 	cacheShards        = 64        // parts of the row cache, each with a mutex
 	cachePortion       = 16        // segments of a shard of the row cache; no row may be longer than one
@@ -60,14 +63,15 @@ const (
 
 // The periods of the background work.
 const (
-	syncEvery       = time.Second      // real fsync of the log at SyncOS and SyncNone
-	spaceEvery      = time.Second      // look at the free disk space
-	leaseEvery      = time.Second      // look whether the clock's lease runs out
-	clockLease      = 5 * time.Second  // how far ahead the clock's high-water mark is leased
-	clockLeaseLow   = 2 * time.Second  // remaining lease at which it is extended
-	sweepEvery      = time.Second      // look for expired siblings
-	handoffEvery    = time.Second      // look for hints to deliver, independent of traffic
-	deliverTimeout  = 30 * time.Second // one delivery, from the reading of what it carries
-	parcelFresh     = 5 * time.Second  // a parcel that waited longer for leave is read once more
-	DriftMaxDefault = 5 * time.Second  // clock drift between nodes that is expected
+	sliceLeast      = 500 * time.Microsecond // of reading and hashing, before clients come first
+	syncEvery       = time.Second            // real fsync of the log at SyncOS and SyncNone
+	spaceEvery      = time.Second            // look at the free disk space
+	leaseEvery      = time.Second            // look whether the clock's lease runs out
+	clockLease      = 5 * time.Second        // how far ahead the clock's high-water mark is leased
+	clockLeaseLow   = 2 * time.Second        // remaining lease at which it is extended
+	sweepEvery      = time.Second            // look for expired siblings
+	handoffEvery    = time.Second            // look for hints to deliver, independent of traffic
+	deliverTimeout  = 30 * time.Second       // one delivery, from the reading of what it carries
+	parcelFresh     = 5 * time.Second        // a parcel that waited longer for leave is read once more
+	DriftMaxDefault = 5 * time.Second        // clock drift between nodes that is expected
 )

@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/replica/merkle"
@@ -48,7 +49,7 @@ func (s *Store) Sketch(ctx context.Context, p ring.Partition, leaves *merkle.Lea
 	}
 	defer s.gate.leave()
 	looked := 0
-	err = walk(ctx, s.db, p, from, func(k request.Key, value []byte) (bool, error) {
+	err = s.stroll(ctx, s.db, p, from, func(k request.Key, value []byte) (bool, error) {
 		if looked++; looked > walkRowsMax || len(have) >= SketchRowsMax {
 			to = cursorAt(k)
 			return false, nil
@@ -98,7 +99,7 @@ func (h hashed) digest() uint64 {
 	return h.hash
 }
 
-// Rows answers a question. It reads at most walkRowsMax rows, and waits for the disk alone. A row that cannot be read is
+// Rows answers a question. It reads at most walkRowsMax rows, as fast as clients leave room for. A row that cannot be read is
 // left out.
 func (s *Store) Rows(ctx context.Context, q RowsQuestion) (a RowsAnswer, err error) {
 	if err := s.enterPlace(q.Partition); err != nil {
@@ -110,7 +111,7 @@ func (s *Store) Rows(ctx context.Context, q RowsQuestion) (a RowsAnswer, err err
 		have[h.Key] = h.State
 	}
 	size, looked := 0, 0
-	err = walk(ctx, s.db, q.Partition, q.From, func(k request.Key, value []byte) (bool, error) {
+	err = s.stroll(ctx, s.db, q.Partition, q.From, func(k request.Key, value []byte) (bool, error) {
 		if q.To != nil && q.To.before(k) {
 			return false, nil
 		}
@@ -155,10 +156,33 @@ type Accepted struct {
 }
 
 // AcceptRows syncs rows that another node holds into this node's, as copies of writes are, and may use the disk's
-// reserve. A row with a dot that has other bytes here is reported and left alone: which of them is right nobody can tell.
+// reserve, some at a time. A row with a dot that has other bytes here is reported and left alone: which of them is right nobody can tell.
 // It is durable as a write is. The error is that of all rows.
 func (s *Store) AcceptRows(ctx context.Context, rows []*request.Write) (a Accepted, err error) {
-	s.refuseConflicts(rows, &a)
+	for len(rows) > 0 && err == nil {
+		n := portion(rows)
+		began := time.Now()
+		if err = s.acceptPortion(ctx, rows[:n], &a); err == nil {
+			err = s.cfg.Worked(ctx, time.Since(began))
+		}
+		rows = rows[n:]
+	}
+	return a, err
+}
+
+// portion returns how many of the rows, one at least, go in one batch: few, for clients who want one of their keys, or the log, wait for
+// all.
+func portion(rows []*request.Write) (n int) {
+	for bytes := 0; n < min(len(rows), AcceptRowsMax); n++ {
+		if bytes += stateBytes(rows[n].Delta); n > 0 && bytes > AcceptBytesMax {
+			return n
+		}
+	}
+	return n
+}
+
+func (s *Store) acceptPortion(ctx context.Context, rows []*request.Write, a *Accepted) error {
+	s.refuseConflicts(rows, a)
 	writes := make([]*request.Write, 0, len(rows))
 	for _, row := range rows {
 		if row.Err == nil {
@@ -167,10 +191,10 @@ func (s *Store) AcceptRows(ctx context.Context, rows []*request.Write) (a Accept
 		}
 	}
 	if len(writes) == 0 {
-		return a, nil
+		return nil
 	}
 	if err := s.Write(ctx, writes); err != nil {
-		return a, err
+		return err
 	}
 	for _, el := range writes {
 		switch {
@@ -181,7 +205,7 @@ func (s *Store) AcceptRows(ctx context.Context, rows []*request.Write) (a Accept
 			a.Changed++
 		}
 	}
-	return a, nil
+	return nil
 }
 
 // refuseConflicts gives an error to the rows that have a dot with other bytes here.
@@ -191,6 +215,7 @@ func (s *Store) refuseConflicts(rows []*request.Write, a *Accepted) {
 		reads[i] = &request.Read{Key: row.Key}
 	}
 	s.Read(reads)
+	before := a.Conflicts
 	for i, row := range rows {
 		if dot, found := reads[i].State.Conflict(row.Delta); found {
 			row.Err = request.ErrCorrupt
@@ -199,7 +224,7 @@ func (s *Store) refuseConflicts(rows []*request.Write, a *Accepted) {
 			}
 		}
 	}
-	s.events.dotConflicts.Add(uint64(a.Conflicts))
+	s.events.dotConflicts.Add(uint64(a.Conflicts - before))
 }
 
 // logConflict speaks of the first conflict among the rows of one call: a thousand damaged rows are not a thousand lines.

@@ -104,7 +104,7 @@ func (s *Store) rehash(ctx context.Context, snap *pebble.Snapshot, said *believe
 // readAfresh returns tree and counts of the rows in the snapshot, and the keys of rows that cannot be decoded.
 func (s *Store) readAfresh(ctx context.Context, snap *pebble.Snapshot, p ring.Partition) (stored believed, unreadable []request.Key, err error) {
 	stored.tree = merkle.New(merkle.DepthMax)
-	err = walk(ctx, snap, p, Cursor{}, func(k request.Key, value []byte) (bool, error) {
+	err = s.stroll(ctx, snap, p, Cursor{}, func(k request.Key, value []byte) (bool, error) {
 		row, err := decodeRow(value)
 		h, ok := hashRow(value)
 		if err != nil || !ok {

@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"context"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/request"
@@ -48,6 +49,25 @@ func walk(ctx context.Context, r pebble.Reader, p ring.Partition, from Cursor, v
 		}
 	}
 	return nil
+}
+
+// stroll is walk for background work: in slices of sliceLeast or a little more, after each of which clients come first. A wait keeps the
+// iterator open, and with it the tables that it reads. The rest of the last slice is told, too, when all went well.
+func (s *Store) stroll(ctx context.Context, r pebble.Reader, p ring.Partition, from Cursor, visit func(k request.Key, value []byte) (bool, error)) error {
+	began, rows := time.Now(), 0
+	err := walk(ctx, r, p, from, func(k request.Key, value []byte) (bool, error) {
+		if rows++; rows%sliceRows == 0 && time.Since(began) >= sliceLeast {
+			if err := s.cfg.Worked(ctx, time.Since(began)); err != nil {
+				return false, err
+			}
+			began = time.Now()
+		}
+		return visit(k, value)
+	})
+	if err != nil {
+		return err
+	}
+	return s.cfg.Worked(ctx, time.Since(began))
 }
 
 // walkSpace visits the rows of one keyspace, and reports whether visit wants more.

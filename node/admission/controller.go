@@ -124,6 +124,19 @@ func (c *Controller) Admit(ctx context.Context, bytes int) error {
 	}
 }
 
+// Worked tells of background work that has just been done, which took so long, and returns when clients leave room for more: nil, or the
+// context's cause once that ends. Who works on without a byte on the wire, as in reading and hashing rows, does so in slices and calls it
+// after each. It waits as Admit does.
+func (c *Controller) Worked(ctx context.Context, took time.Duration) error {
+	return c.Admit(ctx, costOf(took))
+}
+
+// costOf is what time costs in bytes.
+func costOf(took time.Duration) int {
+	took = min(max(took, 0), BytesMax*time.Second/SecondBytes)
+	return int(took * SecondBytes / time.Second)
+}
+
 func sleep(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

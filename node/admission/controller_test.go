@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -198,4 +199,65 @@ func BenchmarkNext(b *testing.B) {
 	for b.Loop() {
 		p.Next(s)
 	}
+}
+
+func TestTimeHasItsPrice(t *testing.T) {
+	for took, want := range map[time.Duration]int{
+		-time.Second: 0, 0: 0, time.Millisecond: SecondBytes / 1000, 100 * time.Millisecond: SecondBytes / 10,
+		BytesMax * time.Second / SecondBytes: BytesMax, time.Hour: BytesMax,
+	} {
+		if got := costOf(took); got != want {
+			t.Errorf("%v costs %d, want %d", took, got, want)
+		}
+	}
+}
+
+// work works in slices for some time, several at once, and returns which part of it all together worked.
+func work(t *testing.T, c *Controller, workers int, slice, during time.Duration) (share float64) {
+	var worked atomic.Int64
+	var wg sync.WaitGroup
+	ctx, cancel := context.WithTimeout(t.Context(), during)
+	defer cancel()
+	for range workers {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				time.Sleep(slice)
+				worked.Add(int64(slice))
+				_ = c.Worked(ctx, slice)
+			}
+		})
+	}
+	wg.Wait()
+	return float64(worked.Load()) / float64(during)
+}
+
+// Over a foreground that is never well, work has an eighth of a processor at most, however it is sliced and by however many, and never
+// much less; beside nobody it has all there is.
+func TestWorkHasABoundedShareOfTime(t *testing.T) {
+	const floor = float64(FloorBytes) / SecondBytes
+	for _, slice := range []time.Duration{50 * time.Microsecond, 500 * time.Microsecond, 20 * time.Millisecond, 300 * time.Millisecond} {
+		for _, workers := range []int{1, 4} {
+			synctest.Test(t, func(t *testing.T) {
+				c := open(t, time.Millisecond)
+				stop := clients(c, Read, 50*time.Millisecond)
+				_ = work(t, c, workers, slice, 20*time.Second) // the rate comes down
+				// What each works on credit, and a burst, come on top once.
+				const during = time.Minute
+				most := floor + float64(workers)*slice.Seconds()/during.Seconds() + 0.005
+				if got := work(t, c, workers, slice, during); got > most || got < 0.8*floor {
+					t.Errorf("%d workers, slices of %v: %.3f of the time, want %.3f to %.3f", workers, slice, got, 0.8*floor, most)
+				}
+				stop()
+				_ = c.Close()
+			})
+		}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		c := open(t, 0)
+		_ = work(t, c, 2, time.Millisecond, 10*time.Second)
+		if got := work(t, c, 2, time.Millisecond, 10*time.Second); got < 1.9 {
+			t.Errorf("two workers beside nobody: %.2f of the time", got)
+		}
+		_ = c.Close()
+	})
 }

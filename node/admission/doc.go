@@ -13,5 +13,8 @@
 // comparison is always between neighbours in time under the same load, and a foreground that is slow by itself is no
 // reason to stop repairing.
 //
+// Time is paid for in bytes: work that reads and hashes without sending anything has a share of a processor by the same rate. Both
+// ends of a transfer ask, each its own controller: who takes may have no clients at all, and who gives has.
+//
 // Controller is the driver around it: a histogram that costs an atomic addition a batch, and Admit, which waits.
 package admission

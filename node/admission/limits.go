@@ -11,6 +11,10 @@ const (
 	stepShare    = 8         // of the rate, if that is less: a step must not be a leap
 )
 
+// SecondBytes is what a second of work costs, so that time and bytes are paid from one purse: at the floor work takes an eighth of a
+// processor, from eight times that on as much as there is.
+const SecondBytes = 8 << 20
+
 // What one Admit may ask, and how the pace is kept.
 const (
 	BytesMax   = 4 << 20                // of one Admit; more counts as this, so that every wait is bounded
