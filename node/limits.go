@@ -27,7 +27,7 @@ const (
 	proposePatience = 3 * time.Second        // how long a member waits for one before it to make the next step
 	takeOverRetry   = time.Second            // after a partition could not be taken over
 	takeOversMax    = 2                      // partitions that are taken over at once
-	heldWait        = 250 * time.Millisecond // for which a partition that was taken over waits for others before it is said
+	heldWait        = 2 * time.Second        // for which a partition that was taken over waits for others before it is said
 	giveUpAfter     = time.Second            // how long a layout must have stood before a former owner gives anything up
 	giveUpsMax      = 4                      // partitions that are given up in one look
 	askToTakeMax    = 30 * time.Second       // for one owner to take a partition from this node and have it on disk
