@@ -40,6 +40,7 @@ const (
 	DeleteUnconfirmed         // a former owner deletes before the owners confirmed that they hold what it holds
 	MintLate                  // a write is minted although its deadline has passed
 	AnswerEarly               // a retry is answered while the attempt before it may still be executed
+	ReapWhileDown             // tombstones are reaped while a member is down
 	points                    // how many there are
 )
 
@@ -47,7 +48,7 @@ var names = [...]string{"None", "ForgetSequence", "ReuseActor", "ResumeUnconfirm
 	"ExpireHint", "CancelUncovered", "ConfirmBeforeSync", "IgnoreContext", "WideContext", "PlainVersionVector", "ForgetStamps",
 	"SettleUnderWay", "StampOnRetry", "RetryOverwrites", "RetryModify", "ModifyFromFallbacks", "MintWithoutQuorum",
 	"AckTooSoon", "ReadTooFew", "SkipRepair", "ForgetOwed", "DigestSeenOnly", "RunStaleFrame", "SweepEarly",
-	"CountTogether", "ReadUnheld", "DeleteUnconfirmed", "MintLate", "AnswerEarly"}
+	"CountTogether", "ReadUnheld", "DeleteUnconfirmed", "MintLate", "AnswerEarly", "ReapWhileDown"}
 
 // String returns the fault's name.
 func (p Point) String() string { return names[p] }

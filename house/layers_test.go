@@ -13,6 +13,7 @@ func layers() [][]string {
 		{"fault"}, // below all: bugs can be planted anywhere
 		{"fault"},
 		{"causal", "ring", "replica/merkle", "trust"},
+		{"replica/reap"},
 		{"request"},
 		{"coordinator", "node/admission", "protocol", "replica", "replica/peer", "ring/gossip"},
 		{"protocol/resp"},

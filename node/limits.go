@@ -32,6 +32,16 @@ const (
 	giveUpsMax      = 4                      // partitions that are given up in one look
 	askToTakeMax    = 30 * time.Second       // for one owner to take a partition from this node and have it on disk
 
+	reapEvery     = 10 * time.Second                 // between two looks for tombstones
+	reapStagger   = 3 * time.Minute                  // a partition's second primary waits so much longer than the first, and so on: longer than the first pauses, or they would meet
+	reapPause     = time.Minute                      // after a round that reaped nothing
+	reapQuiet     = peer.DeadlineMax + 5*time.Second // longer than anything is on its way; clocks may differ a little
+	reapPatience  = 30 * time.Second                 // for one answer in a round
+	reapRoundsMax = 64                               // rounds of a node at once, of different partitions
+	reapAsksMax   = 8                                // of those that ask at once: rounds begun together come to each phase together, and a connection takes peer.ControlMax requests
+	reapWalksMax  = 64                               // parts of a partition that one round walks over
+	reapLearnMax  = 1 << 20                          // bytes of larger contexts in one answer
+
 	DefaultAntiEntropy = 10 * time.Minute // in which each partition is compared once with each of its other primaries
 	rotaEvery          = 10 * time.Second // between two steps of that
 	urgentAfter        = 15 * time.Second // from a node's return until it is compared with: hints come home meanwhile

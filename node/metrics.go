@@ -12,6 +12,7 @@ import (
 	"github.com/holdfastdb/holdfast/node/admission"
 	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/replica/peer"
+	"github.com/holdfastdb/holdfast/replica/reap"
 	"github.com/holdfastdb/holdfast/ring"
 )
 
@@ -66,6 +67,7 @@ func newMeters(n *Node) *meters {
 	m.wireMetrics()
 	m.pullMetrics()
 	m.paceMetrics()
+	m.reapMetrics()
 	return m
 }
 
@@ -219,6 +221,19 @@ func (m *meters) pullMetrics() {
 	m.count("holdfast_pulled_rows_total", m.n.pulls.rows.Load)
 	m.gauge("holdfast_dot_conflicts_total", func() float64 { return float64(m.snap().store.DotConflicts) })
 	m.gauge("holdfast_trees_complete", func() float64 { return truth(m.snap().store.Counted) })
+}
+
+// reapMetrics speaks of tombstones and what becomes of them.
+func (m *meters) reapMetrics() {
+	m.gauge("holdfast_tombstones", func() float64 {
+		total := m.snap().store.Total
+		return float64(max(total.Rows-total.Keys, 0))
+	})
+	m.count("holdfast_tombstones_reaped_total", m.n.reaper.reaped.Load)
+	m.gauge("holdfast_reap_waits", func() float64 { return truth(m.n.reaper.waits.Load()) })
+	for why := reap.None + 1; why < reap.Refusals; why++ {
+		m.count(fmt.Sprintf("holdfast_reap_refused_total{reason=%q}", why), m.n.reaper.refused[why].Load)
+	}
 }
 
 func truth(b bool) float64 {

@@ -36,6 +36,7 @@ type Node struct {
 	documents  documents
 	members    *membership
 	changer    *changer
+	reaper     *reaper
 	gossip     *gossip.Gossip
 	wire       wire
 	settlement *coordinator.Settlement
@@ -165,8 +166,9 @@ func (n *Node) openStore() error {
 
 // openCluster starts what finds the others; the ring document, when there is one, starts the rest.
 func (n *Node) openCluster() (err error) {
-	n.meters = newMeters(n)
 	n.changer = newChanger(n)
+	n.reaper = newReaper(n)
+	n.meters = newMeters(n)
 	n.coord = coordinator.New(coordinator.Config{
 		Self: n.id, Store: n.ownStore(), Peers: &n.wire, Settlement: n.settlement, Now: n.wall.Now,
 		Behind: func() { wake(n.changer.news) }, Budget: n.cfg.Budget, Logger: n.cfg.Logger, Observe: n.meters.coordinated,
@@ -278,6 +280,7 @@ func (n *Node) form(s ring.State) error {
 	n.wg.Go(func() { n.confirmBoot(n.ctx, s) })
 	n.wg.Go(func() { n.changer.run(n.ctx) })
 	n.wg.Go(func() { n.antiEntropy(n.ctx) })
+	n.wg.Go(func() { n.reaper.run(n.ctx) })
 	return n.store.StartHandoff(replica.Handoff{Ready: n.ready, Deliver: n.deliver})
 }
 

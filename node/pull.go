@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/holdfastdb/holdfast/replica"
@@ -54,7 +55,37 @@ func (p *pulled) add(o pulled) {
 type pulls struct {
 	antiEntropyBytes, transferBytes, rows atomic.Int64
 	transfers                             atomic.Int64 // under way or waiting
+	taking                                underWay     // rows are being taken
 	log                                   limiter      // of failures
+}
+
+// underWay counts what is under way by partition. The zero value is ready.
+type underWay struct {
+	mu sync.Mutex
+	of map[ring.Partition]int
+}
+
+// begin counts one more, until it is ended.
+func (u *underWay) begin(p ring.Partition) (end func()) {
+	u.add(p, 1)
+	return func() { u.add(p, -1) }
+}
+
+func (u *underWay) add(p ring.Partition, n int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.of == nil {
+		u.of = make(map[ring.Partition]int)
+	}
+	if u.of[p] += n; u.of[p] == 0 {
+		delete(u.of, p)
+	}
+}
+
+func (u *underWay) any(p ring.Partition) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.of[p] > 0
 }
 
 // pull takes from another node what this one lacks of a partition, one way, and syncs it into the store as copies of writes are. What
@@ -144,6 +175,7 @@ func (x *puller) roots(ctx context.Context, ps []uint16) ([]merkle.Root, error) 
 
 // takeRows takes the rows of the leaves, a chunk at a time.
 func (x *puller) takeRows(ctx context.Context, leaves *merkle.Leaves) error {
+	defer x.n.pulls.taking.begin(x.partition)()
 	for from, more := (replica.Cursor{}), true; more; {
 		have, to, err := x.n.store.Sketch(ctx, x.partition, leaves, from)
 		if err != nil {
@@ -248,6 +280,9 @@ func (n *Node) servePull(ctx context.Context, kind uint8, payload []byte) ([]byt
 		return n.serveRows(ctx, payload)
 	case controlRepair:
 		return n.serveRepair(ctx, payload)
+	}
+	if kind >= controlPropose && kind <= controlCommit {
+		return n.reaper.serve(ctx, kind, payload)
 	}
 	return nil, fmt.Errorf("node: unknown control request %d", kind)
 }

@@ -130,3 +130,9 @@ func (n *Node) Hints() map[ring.NodeID]int {
 	}
 	return left
 }
+
+// Tombstones returns how many deleted keys this node still has a row of.
+func (n *Node) Tombstones() int64 {
+	total := n.store.Total()
+	return max(total.Rows-total.Keys, 0)
+}

@@ -178,14 +178,14 @@ func (t *tally) load(b []byte) error {
 // both hold what changed since, so the sums are exact. Nothing is added to the counts of a partition that was not read to its
 // end; the trees are of no use until all is read.
 func (s *Store) recount(ctx context.Context, snap *pebble.Snapshot) {
-	defer func() { s.closeQuietly(snap) }()
-	if err := s.countRows(ctx, snap); err != nil {
-		if ctx.Err() == nil {
-			s.log.Error("cannot count keys", "err", err)
-		}
-		return
+	err := s.countRows(ctx, snap)
+	s.closeQuietly(snap) // first: as long as it is open what is deleted stays on the disk
+	switch {
+	case err == nil:
+		s.tally.counted.Store(true)
+	case ctx.Err() == nil:
+		s.log.Error("cannot count keys", "err", err)
 	}
-	s.tally.counted.Store(true)
 }
 
 // countRows walks all rows once, and adds up each partition as it is left: most hold nothing, and are not looked for.

@@ -211,6 +211,14 @@ func (t *hintTable) partitions(target ring.NodeID) map[ring.Partition]bool {
 	return owed
 }
 
+// owes reports whether the place owes the target.
+func (t *hintTable) owes(target ring.NodeID, p place) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	th := t.mu.targets[target]
+	return th != nil && th.marks[p] != nil && th.marks[p].newest > 0
+}
+
 func (th *targetHints) owes() (marks int) {
 	for _, m := range th.marks {
 		if m.newest > 0 {

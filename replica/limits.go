@@ -21,6 +21,8 @@ const (
 	ScanBytesMax    = 4 << 20   // bytes of one Scan, one row excepted
 	SweepRowsMax    = 256       // expiry rows handled by one batch of the sweeper
 	GiveUpRowsMax   = 64        // rows of a partition given up that go in one batch
+	ReapKeysMax     = 1024      // tombstones of a partition that are reaped together
+	ReapBytesMax    = 512 << 10 // bytes of keys and contexts of those; a larger one stays
 	ChunkBytesMax   = 4 << 20   // bytes of rows in one answer to another node's pull, one row excepted
 	ChunkRowsMax    = 1024      // rows of the same
 	SketchRowsMax   = 4096      // rows that one question of a pull says the asker holds

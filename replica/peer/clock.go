@@ -85,6 +85,15 @@ func (b *beat) stamp() (paused bool) {
 // pausedSince reports whether the process was paused since pauses was as given. What was read before must not be
 // executed then.
 func (b *beat) pausedSince(pauses uint64) bool {
-	late := int64(b.now())-b.last.Load() > int64(PauseMax)
-	return late || b.pauses.Load() != pauses
+	return b.late() || b.pauses.Load() != pauses
+}
+
+func (b *beat) late() bool { return int64(b.now())-b.last.Load() > int64(PauseMax) }
+
+// count returns how many pauses there were, with one that the beat has not noticed yet. For a moment it may return one too many.
+func (b *beat) count() uint64 {
+	if b.late() {
+		return b.pauses.Load() + 1
+	}
+	return b.pauses.Load()
 }

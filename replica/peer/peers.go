@@ -277,6 +277,10 @@ func (p *Peers) watchPauses() {
 	}
 }
 
+// Pauses returns how often the process was paused. Unlike that of Stats it counts one at once, whoever runs first after it. For a moment it
+// may be one too many.
+func (p *Peers) Pauses() uint64 { return p.beat.count() }
+
 // paused reports whether the process was paused since pauses was read from the beat, and if so ends every connection:
 // what they hold was asked by nodes that have long gone on without us.
 func (p *Peers) paused(pauses uint64) bool {

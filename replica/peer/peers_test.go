@@ -455,10 +455,10 @@ func TestBeatNoticesAPauseWhoeverRunsFirst(t *testing.T) {
 		t.Error("a beat just in time is a pause")
 	}
 	now += PauseMax + 1
-	if !b.pausedSince(seen) {
+	if !b.pausedSince(seen) || b.count() != seen+1 {
 		t.Error("a reader that runs first does not notice")
 	}
-	if !b.stamp() || !b.pausedSince(seen) {
+	if !b.stamp() || !b.pausedSince(seen) || b.count() != seen+1 {
 		t.Error("a reader that runs after the beat does not notice")
 	}
 	if b.pausedSince(b.pauses.Load()) {

@@ -37,6 +37,8 @@ func (w *world) play(s Step) {
 		w.add(w.now+lasts, func() { n.full = false })
 	case "ioerror":
 		n.broken = true
+	case "reap":
+		w.reaping = true
 	case "join", "leave", "remove", "replace":
 		w.command(s)
 	case "kill", "power", "clean", "wipe", "restore":

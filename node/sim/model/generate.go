@@ -29,6 +29,7 @@ func Generate(seed uint64, allowed []string) *Script {
 	if len(allowed) == len(faults) {
 		g.changes(rand.New(rand.NewPCG(seed, 3)))
 		g.resets(rand.New(rand.NewPCG(seed, 4)))
+		g.reaps(rand.New(rand.NewPCG(seed, 5)))
 	}
 	slices.SortStableFunc(g.s.Steps, func(a, b Step) int { return a.At - b.At })
 	return g.s
@@ -90,6 +91,36 @@ func (g *generator) restoredCopy() {
 	stopped := g.IntN(g.spread / 2)
 	g.s.Steps = append(g.s.Steps, Step{At: stopped, Verb: pick(g.Rand, "clean", "clean", "kill"), A: n, For: 100},
 		Step{At: stopped + 1500 + g.IntN(g.spread/2), Verb: "restore", A: n, For: 100})
+}
+
+// reaps has tombstones reaped in one run of three, mostly while a node that was away when its fellows stood in for somebody, or deleted, is
+// down for longer than a round, or one that stood in cannot deliver. Not where an old copy is restored: what was deleted since may come
+// back from it.
+func (g *generator) reaps(rng *rand.Rand) {
+	if rng.IntN(3) > 0 || slices.ContainsFunc(g.s.Steps, func(s Step) bool { return s.Verb == "restore" }) {
+		return
+	}
+	add := func(s Step) { g.s.Steps = append(g.s.Steps, s) }
+	add(Step{At: rng.IntN(g.spread / 2), Verb: "reap", A: 1})
+	if rng.IntN(3) == 0 {
+		return
+	}
+	when, client := rng.IntN(g.spread), 9
+	key := pick(rng, g.keys...)
+	out, away := 1+rng.IntN(g.s.Nodes), 1+rng.IntN(g.s.Nodes)
+	add(Step{At: when, Verb: pick(rng, "kill", "clean", "power"), A: out, For: 1500})
+	for range 3 {
+		add(Step{At: when + 200 + rng.IntN(1000), Client: client, Node: 1 + rng.IntN(g.s.Nodes), Key: key, Verb: "SET"})
+	}
+	gone := Step{At: when + 1300 + rng.IntN(400), Verb: pick(rng, "kill", "kill", "pause", "split", "split"), A: away, For: 19000 + rng.IntN(4000)}
+	if gone.Verb == "split" {
+		gone.B = out
+	}
+	add(gone)
+	for range 2 {
+		add(Step{At: when + 2200 + rng.IntN(1500), Client: client, Node: 1 + rng.IntN(g.s.Nodes), Key: key, Verb: "DEL"})
+	}
+	add(Step{At: when + 24000, Client: client, Node: 1 + rng.IntN(g.s.Nodes), Key: key, Verb: "GET"})
 }
 
 // changes lets nodes come and go in one run of three. At least as many as a partition has owners stay, and no two lose their disks.

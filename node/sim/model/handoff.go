@@ -88,7 +88,7 @@ func (n *node) deliver(target int, items []item, then func(stored []bool)) {
 	to := n.w.nodes[target]
 	var stored []bool
 	version := n.view.Version
-	n.call(to, n.now()+deliverTimeout, func(answer func(error)) {
+	n.call(to, n.now()+n.w.deliverPatience(), func(answer func(error)) {
 		to.accept(items, version, func(said []bool) {
 			stored = said
 			answer(nil)

@@ -31,6 +31,9 @@ const (
 	deliverTimeout   = 30 * second
 	dueAfter         = 200 * micro
 	fsyncTakes       = 2 * milli
+
+	reapQuiet   = 7 * second // longer than anything is on its way
+	reapStagger = 2 * second
 )
 
 // The network and the cluster.

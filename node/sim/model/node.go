@@ -33,6 +33,7 @@ type node struct {
 	sees       []bool // which nodes it takes to be in reach
 	doc        ring.State
 	ring       changing
+	reaping    reaping
 	view       *coordinator.View
 	dues       []due
 	paysDues   bool
@@ -82,6 +83,7 @@ func (n *node) start() {
 	n.backlog, n.dues, n.paysDues, n.queues = nil, nil, false, map[string]*queue{}
 	n.closing, n.writings = false, nil
 	n.doc, n.ring = n.store.live.doc, newChanging()
+	n.reaping = newReaping(n.now())
 	n.paying = make([]bool, len(n.w.nodes))
 	n.startBoot()
 	n.settlement = coordinator.NewSettlement(n.boot.current.bits, n.clock)
@@ -118,6 +120,7 @@ func (n *node) tick() {
 	n.sweep()
 	n.expireHints()
 	n.handoff()
+	n.reap()
 }
 
 // probe looks who is in reach; what node.up takes from gossip and from the connections.

@@ -217,7 +217,7 @@ func (r *reading) decide(err error) {
 	r.n.settlement.Observe(r.get.Result())
 	if err == nil {
 		r.n.w.history.Reads = append(r.n.w.history.Reads, &check.Read{Key: r.key, Node: r.n.id, Begin: r.begin, End: r.n.now(), Wall: epoch + int64(r.begin/milli),
-			Primaries: r.primaries() >= r.need, Modify: r.modify, State: r.get.Result()})
+			Primaries: r.primaries() >= r.need, Modify: r.modify, State: r.n.w.known(r.key, r.get.Result())})
 	}
 	r.report(r.get.Result(), err)
 }

@@ -56,6 +56,11 @@ var (
 // changes are the faults that change the ring: an operator's commands. join and replace name a node that is no founder.
 var changes = []string{"join", "leave", "remove", "replace"}
 
+// reaps reports whether the script has tombstones reaped.
+func (s *Script) reaps() bool {
+	return slices.ContainsFunc(s.Steps, func(step Step) bool { return step.Verb == "reap" })
+}
+
 // changes reports whether the script changes the ring.
 func (s *Script) changes() bool {
 	return slices.ContainsFunc(s.Steps, func(step Step) bool { return slices.Contains(changes, step.Verb) })
@@ -151,7 +156,7 @@ func (s *Script) admit(step Step) error {
 		nodes, known = [2]int{step.Node, 1}, operations
 	}
 	if !step.operation() {
-		known = append(append(slices.Clone(known), changes...), "reset")
+		known = append(append(slices.Clone(known), changes...), "reset", "reap")
 	}
 	if !slices.Contains(known, step.Verb) {
 		return fmt.Errorf("unknown step %q", step.Verb)

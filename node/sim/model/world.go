@@ -26,11 +26,14 @@ type world struct {
 	history check.History
 	count   Counts
 	minted  map[mintedDot]*check.Mint
-	unmet   map[int]uint8 // by operation, the last attempt of it that found nothing to do and met nothing of what another had minted
-	indexed int           // mints that are in minted
-	changes bool          // the script changes the ring
-	crashed bool          // memory was lost: hints that were due need not be kept
-	calm    bool          // everything is healed
+	unmet   map[int]uint8             // by operation, the last attempt of it that found nothing to do and met nothing of what another had minted
+	indexed int                       // mints that are in minted
+	changes bool                      // the script changes the ring
+	reaps   bool                      // the script has tombstones reaped
+	reaping bool                      // they are, from now on
+	reaped  map[string]causal.Context // what was forgotten
+	crashed bool                      // memory was lost: hints that were due need not be kept
+	calm    bool                      // everything is healed
 }
 
 type mintedDot struct {
@@ -45,7 +48,7 @@ type Counts struct {
 	Virtual    time.Duration
 
 	lost, doubled, stale, forwards, retries, folds, repairs, ioErrors int
-	steps, pulled, purged                                             int
+	steps, pulled, purged, reaped                                     int
 }
 
 // Add adds what another run went through.
@@ -83,7 +86,7 @@ func newWorld(s *Script) *world {
 	for _, k := range w.keys {
 		w.parts[k] = ring.PartitionOf(ring.Slot([]byte(k)), partitions)
 	}
-	w.changes = s.changes()
+	w.changes, w.reaps, w.reaped = s.changes(), s.reaps(), map[string]causal.Context{}
 	w.crashed = w.changes // hints alone need not suffice while owners come and go
 	w.links = make([][]link, s.nodes())
 	for i := range w.links {
@@ -119,17 +122,23 @@ func Run(s *Script) (*check.History, Counts) {
 	w.run(w.now + 5*second)
 	w.probe()
 	w.drain()
+	w.sweepAll()
 	w.history.Quiet = w.quiet()
+	if w.reaps {
+		w.run(w.now + 3*reapQuiet)
+	}
 	w.readAll()
 	w.run(w.now + 3*second)
 	w.readAll() // what the repairs of the first round made stale elsewhere
 	w.run(w.now + 3*second)
 	w.drain()
+	w.sweepAll()
 	w.history.Final, w.history.Hints = w.replicas(), w.hints()
 	w.history.Wall = w.trueTime().UnixMilli()
 	w.count.Operations, w.count.Virtual = len(w.history.Ops), time.Duration(w.now)
 	w.count.Faults["lost"], w.count.Faults["doubled"], w.count.Faults["stale"] = w.count.lost, w.count.doubled, w.count.stale
 	w.count.Faults["ring step"], w.count.Faults["row moved"], w.count.Faults["purge"] = w.count.steps, w.count.pulled, w.count.purged
+	w.count.Faults["row reaped"] = w.count.reaped
 	return &w.history, w.count
 }
 
@@ -151,6 +160,16 @@ func (w *world) healAll() {
 		}
 		if n.down && !n.gone {
 			n.start()
+		}
+	}
+}
+
+// sweepAll has all nodes sweep at one moment: each does once a second, at moments of its own, and in between they differ in what has
+// just expired.
+func (w *world) sweepAll() {
+	for _, n := range w.nodes {
+		if !n.gone {
+			n.sweep()
 		}
 	}
 }
@@ -266,7 +285,7 @@ func (w *world) lose(n *node, left *disk) {
 // which waits until that node is removed or replaced.
 func (w *world) kept(m *check.Mint) bool {
 	for _, n := range w.nodes {
-		s := n.store.live.rows[m.Key].state
+		s := w.known(m.Key, n.store.live.rows[m.Key].state)
 		for _, target := range w.nodes {
 			if h := n.store.live.hints[hintID{target.id, m.Key}]; !target.gone {
 				s = causal.Sync(s, h.state)
@@ -298,7 +317,7 @@ func (w *world) holders(op int) (most int, ok bool) {
 
 func (w *world) holding(m *check.Mint) (count int) {
 	for _, n := range w.nodes {
-		if check.Holds(n.store.live.held(m.Key, len(w.nodes)), m.Delta) {
+		if check.Holds(w.known(m.Key, n.store.live.held(m.Key, len(w.nodes))), m.Delta) {
 			count++
 		}
 	}

@@ -160,7 +160,7 @@ func (w *writing) storedHere() {
 // its answer is about what its own quorum shows, and says nothing of the other's copies. An attempt before it that was lost
 // may mint even now, until the answer is given.
 func (w *writing) declined() {
-	met := causal.Sync(w.n.store.live.held(w.own.key, len(w.n.w.nodes)), w.read)
+	met := w.n.w.known(w.own.key, causal.Sync(w.n.store.live.held(w.own.key, len(w.n.w.nodes)), w.read))
 	for _, t := range w.tasks {
 		if slices.ContainsFunc(w.n.w.history.Mints, func(m *check.Mint) bool { return slices.Contains(m.Ops, t.id) && check.Holds(met, m.Delta) }) {
 			delete(w.n.w.unmet, t.id)

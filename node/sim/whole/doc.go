@@ -15,6 +15,8 @@
 // its deadlines long past. Unlike a process under SIGSTOP it goes on computing and writing to its disk behind that, its timers fire in time, and it
 // does not notice: no beat tells it to drop its connections, so that deadlines alone keep it from running old frames. Runs with real processes stop them.
 //
+// In one run of three a node is away for minutes, and the end waits until the tombstones of all that was deleted are reaped.
+//
 // Streams lose, double and reorder nothing, as TCP does not. What becomes of a frame there is a connection that ends in the middle of
 // it, with an unknown part delivered: that is what Reset does, as do nodes that are killed.
 //

@@ -34,6 +34,11 @@ func (w *world) roots() (all []check.Root) {
 	return all
 }
 
+// reaped reports whether no node holds a tombstone.
+func (w *world) reaped() bool {
+	return !slices.ContainsFunc(w.present(), func(m *machine) bool { return m.Node.Tombstones() > 0 })
+}
+
 // treesComplete reports whether every node has counted its rows up since its last start.
 func (w *world) treesComplete() bool {
 	return !slices.ContainsFunc(w.roots(), func(r check.Root) bool { return !r.Complete })

@@ -32,8 +32,25 @@ func Generate(seed uint64, kinds []string) *Script {
 			s.Faults = append(s.Faults, f)
 		}
 	}
+	s.reaps(rand.New(rand.NewPCG(seed, 5)), kinds)
 	slices.SortFunc(s.Faults, func(a, b Fault) int { return int(a.At - b.At) })
 	return s
+}
+
+// reaps has one run of three wait until its tombstones are reaped. Mostly a node is away before for longer than a round takes, while the
+// others write and delete.
+func (s *Script) reaps(rng *rand.Rand, kinds []string) {
+	if s.Reap = rng.IntN(3) == 0; !s.Reap {
+		return
+	}
+	for _, kind := range []string{Kill, Stop} {
+		if slices.Contains(kinds, kind) && rng.IntN(4) > 0 {
+			f := Fault{At: between(rng, 0, s.Lasts), For: between(rng, awayMin, awayMax), Kind: kind}
+			f.draw(rng, s.Nodes)
+			s.Faults = append(s.Faults, f)
+			return
+		}
+	}
 }
 
 // between returns a whole number of milliseconds.

@@ -205,6 +205,9 @@ func (w *world) settle() {
 	}
 	w.await(drainMax, "the hints of repairs are delivered", func() bool { return w.hints() == 0 })
 	w.await(drainMax, "nobody holds what is another's", w.tidy)
+	if w.script.Reap {
+		w.await(reapMax, "all tombstones are reaped", w.reaped)
+	}
 	w.await(drainMax, "the hash trees are complete", w.treesComplete)
 	w.final, w.finalRoots, w.left = w.replicas(), w.roots(), w.hints()
 }

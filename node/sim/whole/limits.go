@@ -11,6 +11,8 @@ const (
 	faultMin  = 200 * time.Millisecond
 	delayMax  = 40 * time.Millisecond
 	faultMax  = 12 * time.Second
+	awayMin   = 150 * time.Second // longer than tombstones could be reaped in
+	awayMax   = 300 * time.Second
 	clients   = 5
 	registers = 5 // keys of SET, PUTCTX and the like
 	counters  = 2 // keys of INCR
@@ -38,8 +40,9 @@ const (
 	readyMax  = 60 * time.Second
 	drainMax  = 90 * time.Second
 	repairMax = 3 * time.Second
-	calmAfter = 5 * time.Second // until the last requests of bad times have ended
-	sweepMax  = 5 * time.Second // until what expired is removed, after the drift
+	reapMax   = 20 * time.Minute // until no tombstone is left: some rounds, and pauses between them
+	calmAfter = 5 * time.Second  // until the last requests of bad times have ended
+	sweepMax  = 5 * time.Second  // until what expired is removed, after the drift
 	pollEvery = 100 * time.Millisecond
 	brokenMax = 2 * time.Second // until a node whose disk failed has taken itself out of service
 	stopMax   = 10 * time.Second

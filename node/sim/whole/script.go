@@ -63,6 +63,7 @@ type Script struct {
 	Sync   string
 	Lasts  time.Duration
 	Delay  time.Duration // at most, of messages between nodes; each link has its own
+	Reap   bool          // the end waits until no tombstone is left
 	Faults []Fault
 }
 
@@ -102,7 +103,7 @@ func (f Fault) String() string {
 // String is the script as Parse reads it.
 func (s *Script) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d\nnodes %d\nsync %s\nlasts %v\ndelay %v\n", s.Seed, s.Nodes, s.Sync, s.Lasts, s.Delay)
+	fmt.Fprintf(&b, "seed %d\nnodes %d\nsync %s\nlasts %v\ndelay %v\nreap %v\n", s.Seed, s.Nodes, s.Sync, s.Lasts, s.Delay, s.Reap)
 	for _, f := range s.Faults {
 		fmt.Fprintln(&b, f)
 	}
@@ -151,6 +152,8 @@ func (s *Script) line(words []string) (err error) {
 		s.Lasts, err = time.ParseDuration(words[1])
 	case "delay":
 		s.Delay, err = time.ParseDuration(words[1])
+	case "reap":
+		s.Reap, err = strconv.ParseBool(words[1])
 	default:
 		return fmt.Errorf("unknown word %s", words[0])
 	}
