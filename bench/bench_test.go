@@ -209,7 +209,8 @@ func TestGrowthIsWrittenAsTablesAndPanels(t *testing.T) {
 	of := func(micros int) sample {
 		return sample{perSecond: 100, cpu: time.Duration(micros) * time.Microsecond}
 	}
-	g := growth{points: []point{{"nodes", 3, of(50), of(20)}, {"nodes", 9, of(60), of(30)}, {"keys", 1000, of(0), of(12345)}},
+	g := growth{points: []point{{"nodes", 3, of(50), of(20), ""}, {"nodes", 9, of(60), of(30), ""}, {"nodes", 12, of(1), of(1), ": TRYAGAIN"},
+		{"keys", 1000, of(0), of(12345), ""}},
 		sizes: []footprint{{"redis & co", 207_000_000, 200_000_000}}, starts: []startUp{{"kill -9", 1000, 1234 * time.Millisecond}}}
 	var svg, table, list strings.Builder
 	if err := errors.Join(writeGrowthSVG(&svg, g.points), g.print(&table), writeGrowthCSV(&list, g.points)); err != nil {
@@ -221,7 +222,7 @@ func TestGrowthIsWrittenAsTablesAndPanels(t *testing.T) {
 	if n := strings.Count(list.String(), "\n"); n != 1+2*3 {
 		t.Errorf("CSV of %d lines:\n%s", n, list.String())
 	}
-	for _, want := range []string{"12345.0 us", "207.0 MB", "1.23s"} {
+	for _, want := range []string{"12345.0 us", "207.0 MB", "1.23s", "TRYAGAIN"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("no %s in the tables:\n%s", want, table.String())
 		}

@@ -20,6 +20,10 @@ func (g *growth) print(w io.Writer) error {
 	fmt.Fprintln(t, "| axis\t| at\t| CPU a SET\t| CPU a GET\t| SET/s\t| GET/s\t| p50 of SET\t| p50 of GET\t|")
 	fmt.Fprintln(t, "|---\t|---:\t|---:\t|---:\t|---:\t|---:\t|---:\t|---:\t|")
 	for _, p := range g.points {
+		if p.refused != "" {
+			fmt.Fprintf(t, "| %s\t| %d\t| %s\t|\t|\t|\t|\t|\t|\n", p.axis, p.at, p.refused)
+			continue
+		}
 		fmt.Fprintf(t, "| %s\t| %d\t| %.1f us\t| %.1f us\t| %.0f\t| %.0f\t| %v\t| %v\t|\n", p.axis, p.at, micros(p.set.cpu), micros(p.get.cpu), p.set.perSecond, p.get.perSecond, p.set.p50, p.get.p50)
 	}
 	if err := t.Flush(); err != nil {
@@ -37,6 +41,7 @@ func (g *growth) print(w io.Writer) error {
 }
 
 func writeGrowthCSV(w io.Writer, points []point) error {
+	points = measured(points)
 	out := csv.NewWriter(w)
 	out.Write([]string{"axis", "at", "command", "commands_per_second", "cpu_us_per_command", "p50_us", "p99_us"})
 	for _, p := range points {
@@ -49,6 +54,11 @@ func writeGrowthCSV(w io.Writer, points []point) error {
 	return out.Error()
 }
 
+// measured leaves out points without figures.
+func measured(points []point) []point {
+	return slices.DeleteFunc(slices.Clone(points), func(p point) bool { return p.refused != "" })
+}
+
 // Measures of a panel of the plot, in pixels.
 const (
 	panelWidth  = 340
@@ -58,6 +68,7 @@ const (
 
 // writeGrowthSVG draws a panel for each axis: CPU of a command over the axis, both logarithmic.
 func writeGrowthSVG(w io.Writer, points []point) error {
+	points = measured(points)
 	var axes []string
 	for _, p := range points {
 		if !slices.Contains(axes, p.axis) {
