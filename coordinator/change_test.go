@@ -2,9 +2,11 @@ package coordinator
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfastdb/holdfast/request"
@@ -383,4 +385,28 @@ func TestPrimariesOfBothSetsAreNotCountedTogether(t *testing.T) {
 			t.Errorf("%v: %d primaries, want one of each set", pl.Primaries, n)
 		}
 	}
+}
+
+// What is stored for a partition outside any request is within the layout too: not after the partition has gone, and Quiesce waits for it.
+func TestNothingIsStoredForAPartitionThatHasGone(t *testing.T) {
+	inHouse(t, 4, 2, 2, func(t *testing.T, h *house) {
+		_, read, done := leaving(t, h, "k")
+		p := h.nodes[h.ids[0]].View().Partition([]byte("k"))
+		former := h.state.Layout.Primaries(p)[1]
+		n := h.nodes[former]
+		n.SetView(NewView(former, read, allUp))
+		began := time.Now()
+		held := make(chan error, 1)
+		go func() {
+			held <- n.Holding(p, func() error { time.Sleep(time.Second); return nil })
+		}()
+		synctest.Wait()
+		n.SetView(NewView(former, done, allUp))
+		if err := n.Quiesce(context.Background()); err != nil || time.Since(began) != time.Second || <-held != nil {
+			t.Errorf("quiet after %v, %v; want it to wait for what was being stored", time.Since(began), err)
+		}
+		if err := n.Holding(p, func() error { t.Error("stored"); return nil }); !errors.Is(err, request.ErrNotOwner) {
+			t.Errorf("once it has gone: %v", err)
+		}
+	})
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"slices"
 	"sync/atomic"
+
+	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
 )
 
 // A reign is the time of one view. Whatever writes to the node's own store for a request, and every round of read-modify-writes, is
@@ -46,6 +49,17 @@ func (c *Coordinator) within() *reign {
 			return r
 		}
 	}
+}
+
+// Holding carries out act as something decided by the present view, for which Quiesce waits. It is request.ErrNotOwner, and act is
+// not called, if this node holds the partition no more by then: what it stored would be left behind where nobody looks for it.
+func (c *Coordinator) Holding(p ring.Partition, act func() error) error {
+	r := c.within()
+	defer r.leave()
+	if !r.view.Place(p).IsPrimary(c.Self) {
+		return request.ErrNotOwner
+	}
+	return act()
 }
 
 // SetView takes over a newer view of the ring.

@@ -2,10 +2,12 @@ package node
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/holdfastdb/holdfast/replica/merkle"
+	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
 )
 
@@ -125,6 +127,9 @@ func (d difference) settle(ctx context.Context) error {
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()
+	}
+	if errors.Is(err, request.ErrNotOwner) {
+		return nil // the ring has changed, and there is nothing to compare any more
 	}
 	if err != nil && x.n.pulls.log.ok(time.Now()) {
 		log.Warn("anti-entropy failed, and is tried again", "node", x.from, "partition", x.partition, "error", err)

@@ -221,8 +221,13 @@ func (x *puller) takeChunk(ctx context.Context, q *replica.RowsQuestion) (next *
 	return a.Next, x.accept(ctx, a.Rows)
 }
 
+// accept stores rows, as long as the partition is this node's: it may have been given up since they were asked for.
 func (x *puller) accept(ctx context.Context, rows []*request.Write) error {
-	done, err := x.n.store.AcceptRows(ctx, rows)
+	var done replica.Accepted
+	err := x.n.coord.Holding(x.partition, func() (err error) {
+		done, err = x.n.store.AcceptRows(ctx, rows)
+		return err
+	})
 	if err != nil {
 		return err
 	}
