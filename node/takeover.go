@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/holdfastdb/holdfast/fault"
 	"github.com/holdfastdb/holdfast/ring"
 )
 
@@ -92,6 +93,9 @@ func (c *changer) forgetLocked(s ring.State) {
 func (c *changer) take(ctx context.Context, h ring.Held, from []ring.NodeID) {
 	var err error
 	var source ring.NodeID
+	if fault.On(fault.ReadUnheld) {
+		from = nil
+	}
 	for i := 0; i < len(from) && err == nil; i++ {
 		var got pulled
 		source = from[i]
