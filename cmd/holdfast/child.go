@@ -21,6 +21,7 @@ type child struct {
 	cmd     *exec.Cmd
 	life    io.Closer // the write end of the child's stdin, whose end tells it that dev is gone
 	log     *nodeLog
+	revive  bool // to be started again when it has ended: it was killed just before SIGUSR1
 }
 
 // startChild starts a process of the node whose every output goes to its log.

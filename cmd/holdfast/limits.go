@@ -23,7 +23,7 @@ const (
 	readyPatience  = 30 * time.Second       // until dev says who is missing; it goes on asking, and says it again
 	devDrain       = 3 * time.Second        // --drain of dev's nodes
 	stopPatience   = 6 * time.Second        // from TERM to KILL: more than devDrain, so that a node can write its clean mark
-	reviveGrace    = 200 * time.Millisecond // a node killed just before SIGUSR1 may be noticed only this much later
+	reviveGrace    = 200 * time.Millisecond // where the system does not say that a node was killed before SIGUSR1, its death may be noticed this much later
 	parentEvery    = 250 * time.Millisecond // between two looks at whether `go run` still lives
 	parentGrace    = 2 * time.Second        // what a node takes for its end when dev is gone
 	shutdownMargin = 5 * time.Second        // beyond --drain, for closing the store

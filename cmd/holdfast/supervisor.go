@@ -68,7 +68,7 @@ func (s *supervisor) loop(ctx context.Context, signals <-chan os.Signal, parentG
 			if sig != syscall.SIGUSR1 {
 				return nil
 			}
-			s.revived = time.Now()
+			s.noteDying()
 			if err := s.startMissing(ctx); err != nil {
 				s.say("%v", err)
 			}
@@ -82,6 +82,17 @@ func (s *supervisor) loop(ctx context.Context, signals <-chan os.Signal, parentG
 			return nil
 		case <-ctx.Done():
 			return nil
+		}
+	}
+}
+
+// noteDying notes at SIGUSR1 which nodes were killed before it, though the news of their death is still on its way: on a busy machine
+// it may take seconds.
+func (s *supervisor) noteDying() {
+	s.revived = time.Now()
+	for _, c := range s.children {
+		if c != nil {
+			c.revive = dying(c.pid)
 		}
 	}
 }
@@ -118,7 +129,7 @@ func (s *supervisor) bury(ctx context.Context, d death) error {
 		return refuse("%s refused to start; its reason stands above and in %s.log", name, s.nodes[d.node].dir)
 	}
 	s.say("%s (pid %d) ended: %s; bring it back: kill -USR1 %d", name, d.pid, d.how, os.Getpid())
-	if d.started.Before(s.revived) && time.Since(s.revived) < reviveGrace {
+	if d.revive || d.started.Before(s.revived) && time.Since(s.revived) < reviveGrace {
 		return s.startMissing(ctx)
 	}
 	return nil
