@@ -66,6 +66,8 @@ const (
 // The periods of the background work.
 const (
 	sliceLeast      = 500 * time.Microsecond // of reading and hashing, before clients come first
+	tableWork       = 100 * time.Microsecond // how long a flush or compaction works between two rests
+	tableRest       = 100 * time.Microsecond // how long it rests at least: long enough for the scheduler to look for ready sockets
 	syncEvery       = time.Second            // real fsync of the log at SyncOS and SyncNone
 	spaceEvery      = time.Second            // look at the free disk space
 	leaseEvery      = time.Second            // look whether the clock's lease runs out

@@ -56,7 +56,7 @@ func Open(cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	s := &Store{cfg: cfg, log: cfg.Logger, gate: newGate(), lease: newLease(), tally: newTally(cfg.Partitions), trees: newTrees(cfg.Partitions, cfg.MemoryBytes/treesPortion), poked: make(chan struct{}, 1)}
 	s.hints = newHintTable(cfg.HintBytesMax, cfg.MarkersPerTarget)
-	s.wal = newWALFS(cfg.FS, cfg.Sync == SyncOS, func(err error) { s.fail(fmt.Errorf("fsync of the log: %w", err)) })
+	s.wal = newWALFS(newRestFS(cfg.FS), cfg.Sync == SyncOS, func(err error) { s.fail(fmt.Errorf("fsync of the log: %w", err)) })
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	if err := s.openDir(); err != nil {
 		return nil, err

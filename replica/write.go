@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
@@ -49,7 +50,7 @@ func (s *Store) write(ctx context.Context, writes []*request.Write, minting int)
 		return err
 	}
 	defer s.gate.leave()
-	if ctx.Err() != nil {
+	if ctx.Err() != nil || overdue(ctx) {
 		return request.ErrExpired
 	}
 	// Twice, for an element may have to mint under a second actor (see mint).
@@ -68,6 +69,12 @@ func (s *Store) write(ctx context.Context, writes []*request.Write, minting int)
 		return err
 	}
 	return w.wait()
+}
+
+// overdue reports whether a context's deadline has passed, which its Err need not say yet.
+func overdue(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && !time.Now().Before(deadline)
 }
 
 // writeOptions returns what the sync level asks of Pebble. At SyncOS its sync is a write(2); see walFS.

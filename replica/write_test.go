@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/holdfastdb/holdfast/causal"
@@ -155,16 +156,31 @@ func TestRefusedElementLeavesTheOthersAlone(t *testing.T) {
 	wantValues(t, read(t, s, "k"), "v")
 }
 
+// told is a context that tells a deadline and does not end by it.
+type told struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c told) Deadline() (time.Time, bool) { return c.deadline, true }
+
 func TestExpiredContextIsNotExecuted(t *testing.T) {
-	s := openMem(t)
-	ctx, cancel := context.WithCancel(t.Context())
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	el := setter(s, "k", "v")
-	if err := s.Write(ctx, []*request.Write{el}); !errors.Is(err, request.ErrExpired) || !errors.Is(el.Err, request.ErrExpired) {
-		t.Fatalf("%v, %v", err, el.Err)
-	}
-	if !read(t, s, "k").IsZero() {
-		t.Fatal("it was executed")
+	for name, ctx := range map[string]context.Context{
+		"cancelled":               cancelled,
+		"its deadline has passed": told{t.Context(), time.Now().Add(-time.Nanosecond)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openMem(t)
+			el := setter(s, "k", "v")
+			if err := s.Write(ctx, []*request.Write{el}); !errors.Is(err, request.ErrExpired) || !errors.Is(el.Err, request.ErrExpired) {
+				t.Fatalf("%v, %v", err, el.Err)
+			}
+			if !read(t, s, "k").IsZero() {
+				t.Fatal("it was executed")
+			}
+		})
 	}
 }
 

@@ -158,9 +158,7 @@ func (s *session) runGroup(g *group[*request.Write]) {
 	if len(writes) == 0 && len(g.parts) == 0 {
 		return
 	}
-	ctx, cancel := s.withDeadline(g.latest())
-	defer cancel()
-	err := s.p.handler.ServeWrites(ctx, s.from, g.layout, writes)
+	err := s.p.handler.ServeWrites(s.due(g.latest()), s.from, g.layout, writes)
 	for _, p := range g.parts {
 		if err != nil {
 			s.refuse(p.frame, err)

@@ -920,6 +920,33 @@ func TestEachCallEndsAtItsOwnDeadline(t *testing.T) {
 	})
 }
 
+func TestHandlersAreToldTheDeadlineAndEndWithTheConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		deadline := time.Now().Add(time.Second)
+		var contexts []context.Context
+		p.serve.onWrite = func(ctx context.Context, _ []*request.Write) error { contexts = append(contexts, ctx); return nil }
+		p.serve.onOps = func(ctx context.Context, _ []*request.Op) { contexts = append(contexts, ctx) }
+		ended := make(chan error, 2)
+		p.a.Write(nodeB, []*request.Write{{}}, 1, deadline, func(err error) { ended <- err })
+		want(t, ended, nil)
+		p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, deadline, func(err error) { ended <- err })
+		want(t, ended, nil)
+		for i, ctx := range contexts {
+			if got, ok := ctx.Deadline(); !ok || !got.Equal(deadline) {
+				t.Errorf("handler %d was told %v, want %v", i, got, deadline)
+			}
+		}
+		p.a.Close()
+		synctest.Wait()
+		for i, ctx := range contexts {
+			if ctx.Err() == nil {
+				t.Errorf("handler %d would go on for a connection that is gone", i)
+			}
+		}
+	})
+}
+
 func TestWritesThatExpireBehindACommitAreNotExecuted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPair(t, func(a, b *Config) { b.WritesBlock = true })

@@ -286,11 +286,21 @@ func (s *session) handoff(f frame) error {
 
 // withDeadline returns a context that ends at a deadline of our monotonic clock, or with the session.
 func (s *session) withDeadline(deadline time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(s.life, s.left(deadline), request.ErrExpired)
+}
+
+// due returns a context that tells a deadline of our monotonic clock, and ends with the session.
+func (s *session) due(deadline time.Duration) context.Context {
+	return &due{s.life, time.Now().Add(s.left(deadline))}
+}
+
+// left returns the time to a deadline of our monotonic clock.
+func (s *session) left(deadline time.Duration) time.Duration {
 	left := deadline - s.p.cfg.Now()
 	if fault.On(fault.RunStaleFrame) {
 		left = max(left, time.Second)
 	}
-	return context.WithTimeoutCause(s.life, left, request.ErrExpired)
+	return left
 }
 
 // takeOps starts a forwarded batch, if there is room. Once this node takes leave it drops the frame: the goodbye is the
@@ -364,9 +374,7 @@ func (s *session) coordinate(f frame) {
 	if s.p.paused(s.pauses) {
 		return
 	}
-	ctx, cancel := s.withDeadline(f.deadline)
-	defer cancel()
-	s.p.handler.ServeCoordinate(ctx, s.from, layout, notice, ops)
+	s.p.handler.ServeCoordinate(s.due(f.deadline), s.from, layout, notice, ops)
 	s.answer(kindCoord, f.id, opAnswers(ops))
 	s.w.flush()
 }
