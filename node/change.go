@@ -54,7 +54,6 @@ func (c *changer) changed(s ring.State) {
 	}
 	c.mu.Unlock()
 	wake(c.poke)
-	wake(c.news)
 }
 
 // wake makes sure that a channel of capacity one has an element.
@@ -169,8 +168,7 @@ func (c *changer) waits(s ring.State) (words []string) {
 	if s.IsZero() {
 		return nil
 	}
-	_, waits := ring.Next(s, c.n.id)
-	for _, w := range waits {
+	for _, w := range c.outlook.waits(s, c.n.id) {
 		text := w.String()
 		if !w.Node.IsZero() {
 			text += c.because(w.Node, nil)

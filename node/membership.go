@@ -25,7 +25,9 @@ type membership struct {
 	log   *slog.Logger
 	// changed is called after the document changed, without a lock held, one call at a time.
 	changed func(ring.State)
-	alive   func(ring.NodeID) bool // gossip's view; set by start
+	// news is called after that, if the change is not only what another node said over the wire: that node tells all others itself.
+	news  func()
+	alive func(ring.NodeID) bool // gossip's view; set by start
 
 	turn sync.Mutex // one change at a time; held while the document is written to disk
 	mu   struct {
@@ -41,7 +43,7 @@ type membership struct {
 }
 
 func newMembership(cfg *Config, store documents, self ring.Member, changed func(ring.State)) (*membership, error) {
-	m := &membership{cfg: cfg, store: store, log: cfg.Logger, changed: changed, refusalLog: limiter{every: waitLogRepeat}}
+	m := &membership{cfg: cfg, store: store, log: cfg.Logger, changed: changed, news: func() {}, refusalLog: limiter{every: waitLogRepeat}}
 	saved, err := store.GetMeta(ringDocument)
 	if err != nil {
 		return nil, err
@@ -105,6 +107,7 @@ func (m *membership) start(ctx context.Context, open func() (*gossip.Gossip, err
 			return m.take(now)
 		}
 		m.changed(s) // the directory's document rules from here on, though nothing in it is new
+		m.news()
 		return nil
 	}
 	if m.cfg.Proxy {
@@ -227,16 +230,22 @@ func (m *membership) refuse(s ring.State, err error) {
 
 // hear takes another node's document, which that node itself sent.
 func (m *membership) hear(from ring.NodeID, told ring.State) error {
-	return m.update(func(own ring.State) (ring.State, error) {
-		if own.IsZero() {
-			return own, errNoCluster
-		}
-		heard, err := ring.Hear(own, m.selfID(), from, told)
-		if err != nil {
-			return own, err
-		}
-		return m.withSelf(heard), nil
-	})
+	m.turn.Lock()
+	defer m.turn.Unlock()
+	own := m.State()
+	if own.IsZero() {
+		return errNoCluster
+	}
+	heard, err := ring.Hear(own, m.selfID(), from, told)
+	if err != nil {
+		return err
+	}
+	next := m.withSelf(heard)
+	if !slices.Equal(next.Members, heard.Members) {
+		return m.take(next)
+	}
+	_, err = m.rule(next)
+	return err
 }
 
 var errNoCluster = errors.New("node: no cluster yet")
@@ -375,23 +384,32 @@ func (m *membership) withSelf(s ring.State) ring.State {
 	return s.With(now)
 }
 
-// take persists a document and then lets it rule.
+// take lets a document rule, and has the others told if it is news.
 func (m *membership) take(s ring.State) error {
+	isNews, err := m.rule(s)
+	if isNews {
+		m.news()
+	}
+	return err
+}
+
+// rule persists a document and then lets it rule; isNews is false if it does already, or an error keeps it from that.
+func (m *membership) rule(s ring.State) (isNews bool, err error) {
 	if err := s.Check(); err != nil {
-		return err
+		return false, err
 	}
 	now, encoded := m.State(), s.Encode()
 	if string(encoded) == string(now.Encode()) {
-		return nil
+		return false, nil
 	}
 	if err := m.keep(now, s, encoded); err != nil {
-		return err
+		return false, err
 	}
 	m.mu.Lock()
 	m.mu.state, m.mu.note = s, ring.Note{}
 	m.mu.Unlock()
 	m.changed(s)
-	return nil
+	return true, nil
 }
 
 // keep puts the document on disk, unless others' reports are all that is new in it: while partitions change hands most documents are

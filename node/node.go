@@ -179,6 +179,7 @@ func (n *Node) openCluster() (err error) {
 	if n.members, err = newMembership(&n.cfg, n.documents, n.self(), n.ringChanged); err != nil {
 		return err
 	}
+	n.members.news = func() { wake(n.changer.news) }
 	if err := n.members.start(n.ctx, n.openGossip); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"slices"
 	"sync"
 
@@ -15,6 +16,9 @@ type outlook struct {
 		layout  *ring.Layout // of which
 		members []ring.Member
 		copies  map[ring.NodeID]int
+
+		document []byte // of which what is waited for is known
+		waits    []ring.Wait
 	}
 }
 
@@ -26,4 +30,16 @@ func (o *outlook) remaining(s ring.State) map[ring.NodeID]int {
 		o.mu.layout, o.mu.members, o.mu.copies = s.Layout, s.Members, s.Remaining()
 	}
 	return o.mu.copies
+}
+
+// waits is what ring.Next says is waited for. It is shared, too.
+func (o *outlook) waits(s ring.State, self ring.NodeID) []ring.Wait {
+	document := s.Encode()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !bytes.Equal(document, o.mu.document) {
+		o.mu.document = document
+		_, o.mu.waits = ring.Next(s, self)
+	}
+	return o.mu.waits
 }

@@ -9,7 +9,8 @@ import (
 	"github.com/holdfastdb/holdfast/ring"
 )
 
-// spread tells the other nodes the ring document over the wire between nodes whenever it has changed, and takes theirs. Gossip brings
+// spread tells the other nodes the ring document over the wire between nodes whenever this one has changed it, and takes theirs; what others
+// say they tell everybody themselves, and again each spreadEvery while the ring changes. Gossip brings
 // it everywhere at last; but a change of the ring is many steps, each of which all members must acknowledge, and a step by this way
 // takes milliseconds.
 func (n *Node) spread(ctx context.Context) {
