@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"math"
 	"math/bits"
 	"time"
 )
@@ -38,6 +39,19 @@ func (c *Counts) total() (n int) {
 		n += int(each)
 	}
 	return n
+}
+
+// exceeds reports whether more than one in a hundred lie above the limit, and so many more that chance is no likely reason: three
+// times the standard deviation. The p99 of a few hundred alone is above that of many every other time.
+func (c *Counts) exceeds(limit time.Duration) bool {
+	above, total := 0, 0
+	for i, n := range c {
+		if total += int(n); boundOf(i) > limit {
+			above += int(n)
+		}
+	}
+	expected := float64(total) / 100
+	return float64(above) > expected+deviations*math.Sqrt(expected)
 }
 
 // p99 returns the latency that one in a hundred exceeds, rounded up to its bucket's bound; 0 of nothing.

@@ -41,3 +41,55 @@ func TestPercentileIsRightWithinABucket(t *testing.T) {
 		t.Errorf("p99 of nothing: %v", got)
 	}
 }
+
+func TestFewSlowOnesAmongFewAreChance(t *testing.T) {
+	const limit = 10 * time.Millisecond
+	for _, c := range []struct {
+		quick, slow int
+		want        bool
+	}{
+		{0, 0, false}, {100, 0, false}, {99, 1, false}, {96, 4, false}, {95, 5, true}, {50, 50, true},
+		{9_900, 100, false}, {9_871, 129, false}, {9_869, 131, true},
+	} {
+		var counts Counts
+		for range c.quick {
+			counts.Add(time.Millisecond)
+		}
+		for range c.slow {
+			counts.Add(20 * time.Millisecond)
+		}
+		if got := counts.exceeds(limit); got != c.want {
+			t.Errorf("%d slow of %d: %v", c.slow, c.slow+c.quick, got)
+		}
+	}
+}
+
+// Where nothing changes, hardly a second is taken for a bad one; where one in twenty is slow, hardly one is missed.
+func TestChanceIsNotTakenForHarm(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 9))
+	took := func(slow float64) time.Duration {
+		if rng.Float64() < slow {
+			return 20 * time.Millisecond
+		}
+		return time.Millisecond
+	}
+	for _, n := range []int{100, 300, 1000} {
+		alarms, missed := 0, 0
+		for range 1000 {
+			var calm, harmed Counts
+			for range n {
+				calm.Add(took(0.01))
+				harmed.Add(took(0.10))
+			}
+			if calm.exceeds(10 * time.Millisecond) {
+				alarms++
+			}
+			if !harmed.exceeds(10 * time.Millisecond) {
+				missed++
+			}
+		}
+		if alarms > 15 || missed > 60 {
+			t.Errorf("of 1000 seconds of %d batches %d were taken for bad that were not, and %d bad ones missed", n, alarms, missed)
+		}
+	}
+}

@@ -27,6 +27,7 @@ const (
 const (
 	minuteSlots = 60   // slots that are remembered
 	busyMin     = 1200 // batches of a class within them below which there is nobody to disturb: 20 a second
+	deviations  = 3    // standard deviations by which there must be more slow batches than the limit allows
 	samplesMin  = 100  // batches that make a percentile
 	workSlots   = 7    // slots of work after which one is kept free, where the threshold is known
 	learnSlots  = 3    // the same, where it is not

@@ -133,7 +133,7 @@ func (p *Pace) judgeClass(c Class) (v verdict, known bool) {
 	switch {
 	case recent.total() < samplesMin:
 		return hold, true
-	case recent.p99() > limit:
+	case recent.exceeds(limit):
 		return over, true
 	case minute.p99() > limit:
 		return hold, true
