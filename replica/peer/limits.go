@@ -46,6 +46,7 @@ const (
 	HelloTimeout   = 2 * time.Second        // from the connection to the end of the hello
 	DialTimeout    = time.Second            // for the connection
 	ConnectWait    = 100 * time.Millisecond // how long a request waits for a peer's first connection
+	BulkWait       = time.Second            // how long a bulk request waits for its connection to a peer that is up
 	BackoffMin     = 50 * time.Millisecond  // between two dials
 	BackoffMax     = time.Second            // between two dials
 	PingEvery      = 250 * time.Millisecond // on every connection

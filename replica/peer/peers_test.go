@@ -572,6 +572,70 @@ func TestFirstRequestsWaitForTheFirstConnection(t *testing.T) {
 	})
 }
 
+// The bulk connection of a peer that was away comes after the small one, which tells that it is back.
+func TestBulkRequestsWaitForAPeerThatIsBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemoryNet()
+		start(t, config(n, nodeB), &replica{})
+		cfg := config(n, nodeA)
+		var back atomic.Bool
+		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {
+			if !back.Load() {
+				return nil, errors.New("connection refused")
+			}
+			return n.dial(ctx, address)
+		}
+		a := start(t, cfg, &replica{})
+		r := a.remote(nodeB)
+		connect := func() (l *link) {
+			conn, err := n.dial(t.Context(), "b")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if l, err = r.greet(t.Context(), small, conn); err != nil {
+				t.Fatal(err)
+			}
+			go r.serve(t.Context(), l)
+			synctest.Wait()
+			return l
+		}
+		fetch := func() <-chan error {
+			ended := make(chan error, 2)
+			go func() {
+				_, err := a.Fetch(t.Context(), nodeB, 1, nil)
+				ended <- err
+			}()
+			synctest.Wait()
+			return ended
+		}
+		time.Sleep(ConnectWait)
+		want(t, fetch(), request.ErrUnreachable)
+
+		l := connect()
+		if !a.Up(nodeB) {
+			t.Error("a peer with its small connection is not up")
+		}
+		cut := fetch()
+		time.Sleep(BulkWait / 2)
+		l.conn.Close()
+		want(t, cut, request.ErrUnreachable) // it is away again
+
+		connect()
+		late := fetch()
+		time.Sleep(BulkWait)
+		want(t, late, request.ErrUnreachable)
+
+		r.link[small].Load().conn.Close()
+		synctest.Wait()
+		connect()
+		early := fetch()
+		time.Sleep(BulkWait / 2)
+		back.Store(true)
+		time.Sleep(BulkWait / 2)
+		want(t, early, nil)
+	})
+}
+
 func TestNobodyWaitsLongForAConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newMemoryNet()

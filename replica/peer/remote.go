@@ -16,7 +16,8 @@ import (
 // remote is another node as this one meets it: its two links, kept up by a goroutine each, and whether it is suspect.
 //
 // Before the outcome of the first dial is known a node is presumed up, and calls wait for it, at most ConnectWait: a
-// cluster that starts must not call its own nodes dead.
+// cluster that starts must not call its own nodes dead. And bulk calls to a node that is up wait for their link, at most
+// BulkWait: it comes a little after the small one, and who is told that a node is back asks it for much at once.
 type remote struct {
 	peers *Peers
 	id    ring.NodeID
@@ -32,7 +33,7 @@ type remote struct {
 	mu struct {
 		sync.Mutex
 		name    string
-		hoping  [classes]bool // the first dial has no outcome yet
+		hoping  [classes]bool // there is no link yet, and a reason to wait for one
 		waiting [classes][]*call
 	}
 }
@@ -56,7 +57,7 @@ func (r *remote) send(c class, call *call) error {
 	if hoping {
 		return err
 	}
-	// The first dial had its outcome in between, perhaps a link.
+	// The dial had its outcome in between, perhaps a link.
 	if l := r.link[c].Load(); l != nil {
 		return l.send(call)
 	}
@@ -97,7 +98,33 @@ func (r *remote) release(c class, l *link) {
 func (r *remote) hope(ctx context.Context) {
 	wait(ctx, ConnectWait, nil)
 	for c := range classes {
+		r.despair(c)
+	}
+}
+
+// despair ends the hope for a link, but for bulk while the small one is there: then expectBulk does.
+func (r *remote) despair(c class) {
+	if c == small || r.link[small].Load() == nil {
 		r.release(c, nil)
+	}
+}
+
+// expectBulk has the bulk link dialed at once, and calls wait for it until stop, at most BulkWait.
+func (r *remote) expectBulk(ctx context.Context) (stop func()) {
+	r.mu.Lock()
+	r.mu.hoping[bulk] = r.link[bulk].Load() == nil
+	r.mu.Unlock()
+	r.dial(bulk)
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	r.peers.wg.Go(func() {
+		defer close(ended)
+		wait(ctx, BulkWait, nil)
+		r.release(bulk, nil)
+	})
+	return func() {
+		cancel()
+		<-ended
 	}
 }
 
@@ -194,6 +221,7 @@ func (r *remote) serve(ctx context.Context, l *link) {
 	r.link[l.class].Store(l)
 	if l.class == small {
 		r.timeouts.Store(0)
+		defer r.expectBulk(ctx)()
 		r.setUp(true)
 	}
 	r.release(l.class, l)
@@ -215,7 +243,7 @@ func (r *remote) lost(l *link) {
 
 // unconnected notes that a dial failed.
 func (r *remote) unconnected(ctx context.Context, c class, err error) {
-	r.release(c, nil)
+	r.despair(c)
 	if ctx.Err() != nil || c != small {
 		return
 	}
@@ -264,9 +292,13 @@ func (r *remote) setUp(up bool) (changed bool) {
 // hurry makes the dialers try at once: the node has just shown that it is there.
 func (r *remote) hurry() {
 	for c := range classes {
-		select {
-		case r.kick[c] <- struct{}{}:
-		default:
-		}
+		r.dial(c)
+	}
+}
+
+func (r *remote) dial(c class) {
+	select {
+	case r.kick[c] <- struct{}{}:
+	default:
 	}
 }
