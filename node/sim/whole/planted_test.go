@@ -18,7 +18,8 @@ const plantedSeeds = 60 // each bug has at least so many to be found in
 // rare are the bugs that need more seeds than a run of this simulator has; that of the model finds them.
 func rare() []fault.Point {
 	return []fault.Point{fault.ForgetSequence, fault.ResumeUnconfirmed, fault.ForgetStamps, fault.SettleUnderWay, fault.DigestSeenOnly,
-		fault.DropChangedHint, fault.CancelUncovered, fault.ConfirmBeforeSync, fault.ReapWhileDown, fault.CountTogether, fault.ReadUnheld, fault.DeleteUnconfirmed}
+		fault.DropChangedHint, fault.CancelUncovered, fault.ConfirmBeforeSync, fault.ReapWhileDown, fault.CountTogether, fault.ReadUnheld, fault.DeleteUnconfirmed,
+		fault.AnswerEarly}
 }
 
 // Each bug that can be planted in the code of the nodes breaks an invariant within some seeds.
