@@ -45,6 +45,7 @@ func TestStatusAndRingForPeopleAndForPrograms(t *testing.T) {
 	})
 	for _, c := range []struct{ args, golden string }{
 		{"status", "status.txt"}, {"status --json", "status.out.json"}, {"ring", "ring.txt"}, {"ring --json", "ring.out.json"},
+		{"ring --all", "ring.all.txt"}, {"ring --all --json", "ring.all.out.json"},
 		{"status --password changing", "changing.txt"},
 	} {
 		got := runHere(t, nil, append(strings.Fields(c.args), "--addr", addr)...)

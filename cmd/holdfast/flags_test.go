@@ -152,7 +152,7 @@ func TestHelpNamesEveryFlagAndNoOther(t *testing.T) {
 		}
 	}
 	for name, register := range map[string]func(*flag.FlagSet){
-		"dev": new(devFlags).register, "server": new(serverFlags).register, "status": ask("json", "watch"), "ring": ask("json"),
+		"dev": new(devFlags).register, "server": new(serverFlags).register, "status": ask("json", "watch"), "ring": ask("json", "all"),
 		"repair": ask("json", "partition", "scan"), "leave": ask(), "remove": ask(), "ready": ask("http"), "version": func(*flag.FlagSet) {},
 	} {
 		fs := newFlags(name)

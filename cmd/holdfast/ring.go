@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/holdfastdb/holdfast/protocol"
 )
@@ -13,12 +14,16 @@ func runRing(ctx context.Context, p *process, args []string) error {
 	fs := newFlags("ring")
 	t := targetFlags(fs)
 	asJSON := fs.Bool("json", false, "")
+	all := fs.Bool("all", false, "")
 	if err := p.parse(fs, args); err != nil {
 		return err
 	}
 	var r protocol.Ring
 	if err := t.askObject(ctx, &r, "HOLDFAST", "RING"); err != nil {
 		return err
+	}
+	if !*all {
+		r.Nodes = slices.DeleteFunc(r.Nodes, bygone)
 	}
 	if *asJSON {
 		if r.Nodes == nil {
@@ -31,6 +36,10 @@ func runRing(ctx context.Context, p *process, args []string) error {
 	}
 	return writeRing(p.stdout, r)
 }
+
+// bygone reports whether a node was removed and has no copy any more that others are to take over: nothing waits for it. Its record is
+// kept for ever, and in a cluster that lives long such records are more than its nodes.
+func bygone(n protocol.RingNode) bool { return n.Status == "removed" && n.Primaries == 0 }
 
 // writeRing prints one line a node, and how many copies of how many partitions there are.
 func writeRing(w io.Writer, r protocol.Ring) error {
