@@ -281,6 +281,7 @@ func TestLargestStateFitsANote(t *testing.T) {
 	if _, err := DecodeNote(note); err != nil {
 		t.Fatalf("%d bytes: %v", len(note), err)
 	}
+	t.Logf("%d bytes of %d", len(note), NoteBytesMax)
 	if _, err := DecodeNote(append(note, make([]byte, NoteBytesMax+1-len(note))...)); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("one over the cap: %v", err)
 	}

@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
 )
 
 func TestConnectionsAreCapped(t *testing.T) {
@@ -56,6 +58,47 @@ func TestControlRequestsAtOnceAreCapped(t *testing.T) {
 			t.Errorf("%d refused below the cap", len(ended))
 		}
 		cancel()
+	})
+}
+
+// Package ring's own test holds that the largest document which its limits allow is no larger than a note may be.
+func TestAnyRingDocumentFitsAQuestionAndAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		document := bytes.Repeat([]byte{7}, ring.NoteBytesMax)
+		const said = 5 // bytes that the handler says before it repeats the question
+		if b, err := p.a.Control(t.Context(), nodeB, 1, document[said:]); err != nil || !bytes.HasSuffix(b, document[said:]) || len(b) != len(document) {
+			t.Errorf("an answer of %d bytes, %v", len(b), err)
+		}
+		if _, err := p.a.Control(t.Context(), nodeB, 4, document); err != nil {
+			t.Errorf("a question of %d bytes: %v", len(document), err)
+		}
+	})
+}
+
+func TestBytesOfControlRequestsAtOnceAreCapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 2)
+		for range 2 { // a payload has one byte before it, which says what it is
+			go func() {
+				_, err := p.a.Control(ctx, nodeB, 2, make([]byte, ControlAllBytesMax/2-1))
+				ended <- err
+			}()
+		}
+		synctest.Wait()
+		if _, err := p.a.Control(t.Context(), nodeB, 4, nil); !errors.Is(err, request.ErrOverloaded) {
+			t.Errorf("one byte over the cap: %v", err)
+		}
+		if len(ended) != 0 {
+			t.Errorf("%d refused at the cap", len(ended))
+		}
+		cancel()
+		time.Sleep(DeadlineMax) // b does not know that nobody waits
+		if _, err := p.a.Control(t.Context(), nodeB, 4, nil); err != nil {
+			t.Errorf("after they ended: %v", err)
+		}
 	})
 }
 

@@ -4,17 +4,22 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/request"
+	"github.com/holdfastdb/holdfast/ring"
 )
 
 // The caps of the wire between nodes. Sizes are bytes.
 const (
-	FrameBytesMax   = 64 << 20 // one frame, its header included; a longer one closes the connection
-	HelloBytesMax   = 4 << 10  // one frame before both sides have said hello
-	ControlBytesMax = 1 << 20  // the payload of a control request, and of its answer but for Fetch
-	ChunkBytesMax   = 4 << 20  // a batch above it travels in several frames, so that others pass between them
-	QueueBytesMax   = 32 << 20 // frames waiting to be written to one connection; a single larger frame may wait alone
-	NameBytesMax    = 255      // a node's name
-	AuthBytesMax    = 1 << 10  // what a later version may prove itself with
+	FrameBytesMax = 64 << 20 // one frame, its header included; a longer one closes the connection
+	HelloBytesMax = 4 << 10  // one frame before both sides have said hello
+	ChunkBytesMax = 4 << 20  // a batch above it travels in several frames, so that others pass between them
+	QueueBytesMax = 32 << 20 // frames waiting to be written to one connection; a single larger frame may wait alone
+	NameBytesMax  = 255      // a node's name
+	AuthBytesMax  = 1 << 10  // what a later version may prove itself with
+
+	// ControlBytesMax is the payload of a control request, and of its answer but for Fetch. A ring document is told in one: whatever
+	// document may be decoded may be told.
+	ControlBytesMax    = ring.NoteBytesMax
+	ControlAllBytesMax = 2 * ControlBytesMax // the payloads of the control requests executing at once for one connection
 
 	FetchBytesMax = FrameBytesMax - headerBytes // the answer to Fetch
 

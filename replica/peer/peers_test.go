@@ -158,6 +158,8 @@ func (h *replica) ServeControl(ctx context.Context, from ring.NodeID, kind uint8
 		return nil, ctx.Err()
 	case 3:
 		return make([]byte, binary.BigEndian.Uint32(payload)), nil
+	case 4:
+		return nil, nil
 	}
 	panic("a handler's own mistake")
 }

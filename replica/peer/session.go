@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfastdb/holdfast/fault"
@@ -37,6 +38,7 @@ type session struct {
 	coords   chan struct{} // a token for each forwarded batch that executes
 	batches  chan frame    // unbuffered: a forwarded batch for a goroutine that has just finished one
 	controls chan struct{} // a token for each control request that executes
+	asked    atomic.Int64  // bytes of their payloads
 }
 
 // accept takes connections until the listener is closed.
@@ -385,14 +387,28 @@ func (s *session) takeControl(f frame) {
 		s.malformed(f)
 		return
 	}
-	if !tryTake(s.controls) {
+	if !s.takeControlRoom(len(f.payload)) {
 		s.overload(f)
 		return
 	}
 	s.wg.Go(func() {
-		defer func() { <-s.controls }()
+		defer s.giveControlRoom(len(f.payload))
 		s.p.guard(func() { s.control(f) })
 	})
+}
+
+// takeControlRoom takes the room that a control request of so many bytes needs, or none. Only the reader takes any.
+func (s *session) takeControlRoom(bytes int) bool {
+	if s.asked.Load()+int64(bytes) > ControlAllBytesMax || !tryTake(s.controls) {
+		return false
+	}
+	s.asked.Add(int64(bytes))
+	return true
+}
+
+func (s *session) giveControlRoom(bytes int) {
+	s.asked.Add(int64(-bytes))
+	<-s.controls
 }
 
 func (s *session) control(f frame) {
