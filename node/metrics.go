@@ -184,6 +184,7 @@ func (m *meters) wireMetrics() {
 	}
 	m.gauge("holdfast_peer_socket_writes_total", stats(func(s peerStats) uint64 { return s.SocketWrites }))
 	m.gauge("holdfast_peer_refused_total", stats(func(s peerStats) uint64 { return s.Refused }))
+	m.gauge("holdfast_peer_crowded_total", stats(func(s peerStats) uint64 { return s.Crowded }))
 	m.gauge("holdfast_peer_damaged_total", stats(func(s peerStats) uint64 { return s.Damaged }))
 	m.gauge("holdfast_peer_connections", stats(func(s peerStats) uint64 { return uint64(s.Conns) }))
 	m.gauge("holdfast_pauses_total", stats(func(s peerStats) uint64 { return s.Pauses }))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,28 +15,98 @@ import (
 	"github.com/holdfastdb/holdfast/ring"
 )
 
-func TestConnectionsAreCapped(t *testing.T) {
+// A scanner fills all places of those who have not proved themselves, and fills them again: a member gets in at once.
+func TestStrangersKeepNoMemberOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newMemoryNet()
-		start(t, config(n, nodeB), &replica{})
-		for i := range ConnsMax {
+		b := start(t, config(n, nodeB), &replica{})
+		knock := func() net.Conn {
 			conn, err := n.dial(t.Context(), "b")
 			if err != nil {
-				t.Fatalf("connection %d: %v", i, err)
+				t.Fatal(err)
 			}
-			defer conn.Close()
+			t.Cleanup(func() { conn.Close() })
+			return conn
 		}
 		began := time.Now()
-		over, err := n.dial(t.Context(), "b")
-		if err != nil {
-			t.Fatal(err)
+		var conns []net.Conn
+		for range StrangersMax {
+			conns = append(conns, knock())
 		}
-		if _, err := over.Read(make([]byte, 1)); err != io.EOF || time.Since(began) != 0 {
-			t.Errorf("one over the cap: %v after %v", err, time.Since(began))
+		if synctest.Wait(); b.Stats().Crowded != 0 || b.Stats().Conns != StrangersMax {
+			t.Fatalf("at the cap: %+v", b.Stats())
+		}
+		conns = append(conns, knock())
+		if _, err := conns[0].Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the oldest, one over the cap: %v", err)
+		}
+		p := &pair{a: start(t, config(n, nodeA), &replica{}), b: b}
+		want(t, p.read(1, soon()), nil)
+		if time.Since(began) != 0 {
+			t.Errorf("a member got in after %v", time.Since(began))
+		}
+		for range 2 * StrangersMax {
+			knock()
+		}
+		want(t, p.read(1, soon()), nil)
+		if got := b.Stats(); got.Conns > StrangersMax+int(classes) || got.Crowded < 2*StrangersMax {
+			t.Errorf("later: %+v", got)
 		}
 		time.Sleep(HelloTimeout) // they said nothing, so their places are free again
-		p := &pair{a: start(t, config(n, nodeA), &replica{})}
+		synctest.Wait()
+		if got := b.Stats().Conns; got != int(classes) {
+			t.Errorf("%d connections of one member", got)
+		}
+	})
+}
+
+// A stranger that is sent away at the moment when it has proved itself has not been let in by halves.
+func TestWhoWasSentAwayIsNotLetIn(t *testing.T) {
+	s := newStrangers()
+	var conns []net.Conn
+	for range 3 {
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		defer theirs.Close()
+		if _, ok := s.admit(t.Context(), ours); !ok {
+			t.Fatal("no room")
+		}
+		conns = append(conns, ours)
+	}
+	if !s.sendOldestAway() {
+		t.Fatal("nobody was sent away")
+	}
+	for i, stayed := range []bool{false, true, true} {
+		if s.leave(conns[i]) != stayed {
+			t.Errorf("connection %d: want stayed %v", i, stayed)
+		}
+	}
+	if s.sendOldestAway() || len(s.room) != 0 {
+		t.Errorf("%d places are taken by nobody", len(s.room))
+	}
+}
+
+func TestConnectionsOfMembersAreCapped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newMemoryNet()
+		b := start(t, config(n, nodeB), &replica{})
+		for range ConnsMax {
+			b.proved <- struct{}{}
+		}
+		p := &pair{a: start(t, config(n, nodeA), &replica{}), b: b}
+		ended := p.read(1, soon())
+		time.Sleep(time.Second)
+		if err := <-ended; err == nil || b.Stats().Crowded == 0 || len(b.knocked.room) != 0 {
+			t.Errorf("one over the cap: %v, %+v", err, b.Stats())
+		}
+		for range classes {
+			<-b.proved
+		}
+		time.Sleep(BackoffMax)
 		want(t, p.read(1, soon()), nil)
+		if len(b.proved) != ConnsMax {
+			t.Errorf("%d of %d places are taken", len(b.proved), ConnsMax)
+		}
 	})
 }
 

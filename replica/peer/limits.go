@@ -33,7 +33,8 @@ const (
 // The caps of what runs at once.
 const (
 	PeersMax         = 1024 // nodes that one node keeps connections to
-	ConnsMax         = 2048 // connections accepted at once; more are closed at once
+	ConnsMax         = 2048 // accepted connections whose dialers have proved themselves; more are closed at once
+	StrangersMax     = 256  // accepted connections whose dialers have not; for one more the oldest is closed
 	CallsMax         = 8192 // requests in flight on one connection; more are refused unexecuted
 	WaitingMax       = 1024 // requests that wait for a peer's first connection
 	CoordinateMax    = 1024 // forwarded batches executing at once for one connection: one for each of a thousand clients that do not pipeline

@@ -26,9 +26,10 @@ type Peers struct {
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	changes chan struct{} // capacity 1: some remote's up has changed
-	admit   chan struct{} // a token for each accepted connection
+	proved  chan struct{} // a token for each accepted connection whose dialer has proved itself
 	coords  chan struct{} // a token for each forwarded batch that executes
 	served  *served
+	knocked *strangers
 	mu      struct {
 		sync.RWMutex
 		remotes map[ring.NodeID]*remote
@@ -40,7 +41,7 @@ type Peers struct {
 
 // counts are what Stats shows.
 type counts struct {
-	socketWrites, late, damaged, malformed, expired, overloaded, refused, panics, pauses atomic.Uint64
+	socketWrites, late, damaged, malformed, expired, overloaded, refused, crowded, panics, pauses atomic.Uint64
 }
 
 // Stats counts what has happened since New.
@@ -52,6 +53,7 @@ type Stats struct {
 	Expired      uint64 // requests dropped unexecuted, past their deadline
 	Overloaded   uint64 // requests refused unexecuted, above a cap
 	Refused      uint64 // hellos refused, by either side
+	Crowded      uint64 // connections closed because there were too many
 	Panics       uint64 // panics while serving a peer
 	Pauses       uint64 // pauses of this process
 	Conns        int    // connections now, both directions
@@ -76,9 +78,10 @@ func New(cfg Config) (*Peers, error) {
 		cfg:     cfg,
 		beat:    newBeat(cfg.Now),
 		changes: make(chan struct{}, 1),
-		admit:   make(chan struct{}, ConnsMax),
+		proved:  make(chan struct{}, ConnsMax),
 		coords:  make(chan struct{}, CoordinateAllMax),
 		served:  newServed(),
+		knocked: newStrangers(),
 	}
 	p.life, p.cancel = context.WithCancel(context.Background())
 	p.mu.remotes = make(map[ring.NodeID]*remote)
@@ -215,7 +218,7 @@ func (p *Peers) Stats() Stats {
 	c := &p.counts
 	return Stats{
 		SocketWrites: c.socketWrites.Load(), Late: c.late.Load(), Damaged: c.damaged.Load(), Malformed: c.malformed.Load(),
-		Expired: c.expired.Load(), Overloaded: c.overloaded.Load(), Refused: c.refused.Load(), Panics: c.panics.Load(),
+		Expired: c.expired.Load(), Overloaded: c.overloaded.Load(), Refused: c.refused.Load(), Crowded: c.crowded.Load(), Panics: c.panics.Load(),
 		Pauses: c.pauses.Load(), Conns: conns,
 	}
 }

@@ -59,21 +59,23 @@ func (p *Peers) accept() {
 	}
 }
 
-// admitConn serves a connection if there is room, else closes it.
+// admitConn serves a connection, as a stranger's first.
 func (p *Peers) admitConn(conn net.Conn) {
-	if !p.track(conn) {
+	if !p.track(conn) || conn.SetDeadline(time.Now().Add(HelloTimeout)) != nil {
+		p.untrack(conn)
 		conn.Close()
 		return
 	}
-	select {
-	case p.admit <- struct{}{}:
-	default:
+	crowded, ok := p.knocked.admit(p.life, conn)
+	if crowded {
+		p.counts.crowded.Add(1)
+	}
+	if !ok {
 		p.untrack(conn)
 		conn.Close()
 		return
 	}
 	p.wg.Go(func() {
-		defer func() { <-p.admit }()
 		defer p.untrack(conn)
 		defer conn.Close()
 		p.guard(func() { p.serve(conn) })
@@ -82,13 +84,29 @@ func (p *Peers) admitConn(conn net.Conn) {
 
 // serve says hello and serves the connection until it ends.
 func (p *Peers) serve(conn net.Conn) {
-	if !p.served.admit() {
+	pauses := p.beat.pauses.Load()
+	admitted := p.served.admit()
+	if admitted {
+		defer p.served.leave()
+	}
+	theirs, ok := p.meet(conn, admitted)
+	if !ok || conn.SetDeadline(time.Time{}) != nil {
 		return
 	}
-	defer p.served.leave()
-	pauses := p.beat.pauses.Load()
-	if conn.SetDeadline(time.Now().Add(HelloTimeout)) != nil {
+	if !tryTake(p.proved) {
+		p.counts.crowded.Add(1)
 		return
+	}
+	defer func() { <-p.proved }()
+	p.met(theirs.node)
+	newSession(p, conn, theirs, pauses).run()
+}
+
+// meet says hello to a stranger, unless it is too late for that. It returns what a dialer that has proved itself says of itself.
+func (p *Peers) meet(conn net.Conn, admitted bool) (theirs hello, ok bool) {
+	defer func() { ok = p.knocked.leave(conn) && ok }()
+	if !admitted {
+		return hello{}, false
 	}
 	theirs, err := welcome(conn, p.cfg.hello(), p.cfg.Keys(), p.cfg.Now)
 	if errors.Is(err, ErrRefused) {
@@ -98,11 +116,7 @@ func (p *Peers) serve(conn net.Conn) {
 	if errors.Is(err, errProtocol) || errors.Is(err, errChecksum) || errors.Is(err, errFrameLength) {
 		p.damaged(err)
 	}
-	if err != nil || conn.SetDeadline(time.Time{}) != nil {
-		return
-	}
-	p.met(theirs.node)
-	newSession(p, conn, theirs, pauses).run()
+	return theirs, err == nil
 }
 
 // met makes the dialers of a node that has just dialed us try at once.
