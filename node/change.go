@@ -26,6 +26,7 @@ type changer struct {
 
 	mu struct {
 		sync.Mutex
+		rows   tally // the store
 		taking map[ring.Held]*taking
 		held   map[ring.Held]bool // taken over and on disk
 		unsaid time.Time          // since when some of it was not said; zero: all was
@@ -42,7 +43,7 @@ type changer struct {
 
 func newChanger(n *Node) *changer {
 	c := &changer{n: n, poke: make(chan struct{}, 1), news: make(chan struct{}, 1), retry: make(map[ring.Partition]time.Time)}
-	c.mu.taking, c.mu.held = make(map[ring.Held]*taking), make(map[ring.Held]bool)
+	c.mu.rows, c.mu.taking, c.mu.held = n.store, make(map[ring.Held]*taking), make(map[ring.Held]bool)
 	return c
 }
 

@@ -36,6 +36,23 @@ func (n *Node) Transfer(ctx context.Context, p ring.Partition, from ring.NodeID)
 // PulledRows is how many rows the node took from others.
 func (n *Node) PulledRows() int64 { return n.pulls.rows.Load() }
 
+// uncounted is what a store says of its rows before it has counted any.
+type uncounted struct{}
+
+func (uncounted) Counted() bool                               { return false }
+func (uncounted) Counts(uint8, ring.Partition) replica.Counts { return replica.Counts{} }
+
+// Uncount has the changes of the ring know no more of the node's rows than right after an unclean stop, until count is called.
+func (n *Node) Uncount() (count func()) {
+	set := func(rows tally) {
+		n.changer.mu.Lock()
+		defer n.changer.mu.Unlock()
+		n.changer.mu.rows = rows
+	}
+	set(uncounted{})
+	return func() { set(n.store) }
+}
+
 // Ruling is the version of the layout that the node may acknowledge.
 func (n *Node) Ruling() uint64 {
 	if s := n.ruling.Load(); s != nil {

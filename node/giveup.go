@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfastdb/holdfast/fault"
+	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/replica/merkle"
 	"github.com/holdfastdb/holdfast/request"
 	"github.com/holdfastdb/holdfast/ring"
@@ -47,8 +48,9 @@ func (c *changer) giveUp(ctx context.Context, s ring.State) {
 
 // toGiveUp returns what is to be given up now, giveUpsMax partitions at most, and whether there is more.
 func (c *changer) toGiveUp(s ring.State) (ps []ring.Partition, more bool) {
+	rows := c.rows()
 	for p := range ring.Partition(s.Layout.Q) {
-		if s.Layout.Holds(c.n.id, p) || !c.n.stores(p) || time.Now().Before(c.retry[p]) {
+		if s.Layout.Holds(c.n.id, p) || !stores(rows, p) || time.Now().Before(c.retry[p]) {
 			continue
 		}
 		if len(ps) == giveUpsMax {
@@ -74,10 +76,23 @@ func (c *changer) stay(why []string) {
 	c.mu.stays = why
 }
 
-// stores reports whether this node has rows of a partition.
-func (n *Node) stores(p ring.Partition) bool {
+// tally says how many rows the store has. After an unclean stop it says too few, until it has counted them.
+type tally interface {
+	Counted() bool
+	Counts(space uint8, p ring.Partition) replica.Counts
+}
+
+// rows returns what tells this node's rows.
+func (c *changer) rows() tally {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.rows
+}
+
+// stores reports whether there are rows of a partition.
+func stores(rows tally, p ring.Partition) bool {
 	for space := range uint8(request.SpacesMax) {
-		if n.store.Counts(space, p).Rows > 0 {
+		if rows.Counts(space, p).Rows > 0 {
 			return true
 		}
 	}
@@ -150,11 +165,12 @@ func (n *Node) serveTake(ctx context.Context, from ring.NodeID, payload []byte) 
 func (c *changer) empty(s ring.State) bool {
 	n := c.n
 	me, _ := s.Member(n.id)
-	if me.Status != ring.Leaving || !n.store.Counted() {
+	rows := c.rows()
+	if me.Status != ring.Leaving || !rows.Counted() { // asked first: what is counted meanwhile is seen below
 		return false
 	}
 	for p := range ring.Partition(s.Layout.Q) {
-		if s.Layout.Holds(me.ID, p) || n.stores(p) {
+		if s.Layout.Holds(me.ID, p) || stores(rows, p) {
 			return false
 		}
 	}
