@@ -86,9 +86,9 @@ func collectFrom[T any](nodes []ring.NodeID, ctx context.Context, patience time.
 
 // ownStatus is this node's line in the status.
 func (n *Node) ownStatus() protocol.NodeStatus {
-	total := n.held.Total()
+	total, hints := n.held.Total(), n.held.HintStats()
 	st := protocol.NodeStatus{Name: n.cfg.Name, ID: n.id.String(), Version: Version(), Alive: true, Status: ring.Joining.String(),
-		Keys: total.Keys, Bytes: total.Bytes, Siblings: total.Siblings, Hints: int64(n.held.HintStats().Pending()),
+		Keys: total.Keys, Bytes: total.Bytes, Siblings: total.Siblings, Hints: int64(hints.Pending()), UnreadableHints: hints.Unreadable,
 		UptimeSeconds: int64(n.cfg.Now().Sub(n.started).Seconds()), Connections: n.resp.Connections()}
 	if n.cfg.Proxy {
 		st.Status = proxyStatus

@@ -130,6 +130,7 @@ func (m *meters) hintMetrics() {
 	h := func() replica.HintStats { return m.snap().hints }
 	s := func() replica.Stats { return m.snap().store }
 	m.gauge("holdfast_hints_pending", func() float64 { return float64(h().Pending()) })
+	m.gauge("holdfast_hints_unreadable", func() float64 { return float64(h().Unreadable) })
 	m.gauge("holdfast_hints_bytes", func() float64 { return float64(h().Bytes) })
 	m.gauge("holdfast_hints_oldest_seconds", func() float64 { return h().Oldest.Seconds() })
 	m.gauge(`holdfast_hints_total{state="stored"}`, func() float64 { return float64(s().HintsStored) })

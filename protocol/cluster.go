@@ -114,6 +114,8 @@ type NodeStatus struct {
 	UptimeSeconds int64  `json:"uptime_seconds"`
 	Connections   int    `json:"connections"` // of clients
 
+	UnreadableHints int `json:"unreadable_hints,omitempty"` // of Hints, those that stay because they cannot be read
+
 	Transfer *Transfer `json:"transfer,omitempty"` // nil while it takes nothing over
 }
 

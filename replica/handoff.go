@@ -192,16 +192,16 @@ func (s *Store) deliver(ctx context.Context, h Handoff, target ring.NodeID, item
 // all that the marker stands for.
 func (s *Store) parcel(ctx context.Context, target ring.NodeID, after []byte, ready map[ring.Partition]bool) (*parcel, error) {
 	p := &parcel{read: time.Now()}
-	keys, err := s.queued(ctx, target, after)
+	queue, err := s.queued(ctx, target, after)
 	if err != nil {
 		return nil, err
 	}
-	for _, key := range keys {
+	for _, q := range queue {
 		if p.full() {
 			break
 		}
-		p.last = key
-		_, _, k, ok := splitQueueKey(key)
+		p.last = q.key
+		_, _, k, ok := splitQueueKey(q.key)
 		if !ok {
 			return nil, fmt.Errorf("replica: hint queue: %w", request.ErrCorrupt)
 		}
@@ -209,27 +209,32 @@ func (s *Store) parcel(ctx context.Context, target ring.NodeID, after []byte, re
 			continue
 		}
 		if err := s.pack(p, target, k); err != nil {
-			s.log.Error("cannot read a hint", "target", target, "partition", k.Partition, "err", err)
+			s.unpacked(target, k, q, err)
 		}
 	}
 	return p, nil
 }
 
-// queued returns copies of the next keys of the queue.
-func (s *Store) queued(ctx context.Context, target ring.NodeID, after []byte) (keys [][]byte, err error) {
+// queued returns copies of the next rows of the queue.
+func (s *Store) queued(ctx context.Context, target ring.NodeID, after []byte) (queue []queuedHint, err error) {
 	bounds := &pebble.IterOptions{LowerBound: after, UpperBound: prefixEnd(appendTarget(nil, prefixQueue, target))}
 	it, err := s.db.NewIterWithContext(ctx, bounds)
 	if err != nil {
 		return nil, readError(err)
 	}
-	for ok := it.First(); ok && len(keys) < HandoffItemsMax; ok = it.Next() {
-		keys = append(keys, bytes.Clone(it.Key()))
+	for ok := it.First(); ok && len(queue) < HandoffItemsMax; ok = it.Next() {
+		q := queuedHint{key: bytes.Clone(it.Key())}
+		if value, err := it.ValueAndErr(); err == nil {
+			q.kind, _, _ = splitQueueValue(value)
+		}
+		queue = append(queue, q)
 	}
-	return keys, it.Close()
+	return queue, it.Close()
 }
 
 func (s *Store) pack(p *parcel, target ring.NodeID, k request.Key) error {
-	b, err := s.get(appendHintKey(nil, target, k))
+	key := appendHintKey(nil, target, k)
+	b, err := s.get(key)
 	if err != nil || b == nil {
 		return err // nil: cancelled meanwhile
 	}
@@ -241,17 +246,18 @@ func (s *Store) pack(p *parcel, target ring.NodeID, k request.Key) error {
 	if h.kind == hintMarker {
 		own, err := s.get(appendDataKey(nil, k))
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errRow, err)
 		}
 		if own == nil {
 			return fmt.Errorf("replica: a marker without its row: %w", request.ErrCorrupt)
 		}
 		r, err := decodeRow(own)
 		if err != nil {
-			return err
+			return fmt.Errorf("%w: %w", errRow, err)
 		}
 		state = r.state
 	}
+	s.hints.readable(target, key)
 	p.items = append(p.items, HandoffItem{k, state, h.kind == hintData})
 	p.hints = append(p.hints, b)
 	p.bytes += stateBytes(state)

@@ -215,6 +215,7 @@ func hintSize(k request.Key, encoded []byte) int { return len(k.Name) + len(enco
 // dropHint removes a hint and its place in the queue. The counting follows when the batch is applied.
 func (w *writer) dropHint(target ring.NodeID, k request.Key, held *heldHint) error {
 	w.key = appendHintKey(w.key[:0], target, k)
+	w.s.hints.readable(target, w.key)
 	err := w.batch.Delete(w.key, nil)
 	w.key = appendQueueKey(w.key[:0], target, held.since, k)
 	return errors.Join(err, w.batch.Delete(w.key, nil))
@@ -334,6 +335,7 @@ type TargetHints struct {
 	Markers, Data int           // hints without and with data
 	Bytes         int64         // of those with data
 	Marks         int           // partitions owed as a whole
+	Unreadable    int           // hints that stay, for they cannot be read; as far as delivery was tried
 	Oldest        time.Duration // age of the oldest hint; 0: none
 }
 
@@ -360,6 +362,7 @@ func (s *Store) HintStats() HintStats {
 		st.Targets[id] = th
 		st.Markers, st.Data, st.Marks = st.Markers+th.Markers, st.Data+th.Data, st.Marks+th.Marks
 		st.Bytes, st.Oldest = st.Bytes+th.Bytes, max(st.Oldest, th.Oldest)
+		st.Unreadable += th.Unreadable
 	}
 	return st
 }

@@ -215,6 +215,8 @@ func (in *inbox) handoff() Handoff {
 	}
 }
 
+func (in *inbox) setRefuse(name string) { in.Lock(); defer in.Unlock(); in.refuse = name }
+
 func (in *inbox) setUp(up bool) { in.Lock(); defer in.Unlock(); in.up = up }
 
 // Of what is owed to one node some may have to wait for it, and some be due to others.

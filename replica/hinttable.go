@@ -12,6 +12,7 @@ type hintTable struct {
 	bytesMax   int64
 	markersMax int
 	data       atomic.Int64 // data hints: mostly none, and then a read need not look
+	known      atomic.Int64 // hints known to be unreadable: mostly none
 	mu         struct {
 		sync.Mutex
 		bytes   int64 // of data hints, and reserved
@@ -25,6 +26,7 @@ type targetHints struct {
 	bytes         int64
 	places        map[place]int // hints, markers too
 	marks         map[place]*mark
+	unreadable    map[string]bool // keys of hints that cannot be delivered, as far as was tried
 	delivering    bool
 }
 
@@ -269,7 +271,7 @@ func (t *hintTable) stats() map[ring.NodeID]TargetHints {
 	defer t.mu.Unlock()
 	stats := make(map[ring.NodeID]TargetHints)
 	for id, th := range t.mu.targets {
-		one := TargetHints{Markers: th.markers, Data: th.data, Bytes: th.bytes, Marks: th.owes()}
+		one := TargetHints{Markers: th.markers, Data: th.data, Bytes: th.bytes, Marks: th.owes(), Unreadable: len(th.unreadable)}
 		if one.Pending() > 0 {
 			stats[id] = one
 		}

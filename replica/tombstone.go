@@ -3,6 +3,7 @@ package replica
 import (
 	"bytes"
 	"context"
+	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
@@ -114,7 +115,7 @@ func (w *writer) holdTombstone(t Tombstone) (held Tombstone, err error) {
 // Trace is what a store holds of a key, apart from what stands in its row.
 type Trace struct {
 	Row  bool // there is one
-	Hint bool // for anybody, or the key's place is owed to somebody as a whole
+	Hint bool // for anybody, readable or not, or the key's place is owed to somebody as a whole
 }
 
 // Traces looks for the keys. What it does not find is not on the disk either, fsynced.
@@ -153,6 +154,10 @@ func (w *writer) trace(k request.Key) (found Trace, err error) {
 	found.Row = held.encoded != nil
 	for _, target := range w.s.hints.pending() {
 		h, err := w.hint(target, k)
+		if errors.Is(err, request.ErrCorrupt) { // one that cannot be read is one: a reason for this key's tombstone to stay, and no other's
+			found.Hint = true
+			continue
+		}
 		if err != nil {
 			return found, err
 		}

@@ -93,6 +93,9 @@ func TestVerdicts(t *testing.T) {
 			"all 1 nodes alive, and 1 without data (proxy)"},
 		"one dead": {[]protocol.NodeStatus{alive, dead},
 			"1 of 2 nodes dead: b. Start it again: what was missed meanwhile is kept"},
+		"a damaged disk": {[]protocol.NodeStatus{alive, {Name: "d", Status: "leaving", Alive: true, Hints: 3, UnreadableHints: 1}},
+			"all 2 nodes alive\nd is leaving\n3 hints wait for delivery: they go out by themselves once their nodes are back\n" +
+				"d keeps hints that it cannot read (1): repair, then replace its disk; its log names them"},
 		"two dead": {[]protocol.NodeStatus{dead, alive, dead},
 			"2 of 3 nodes dead: b, b. Start them again: what was missed meanwhile is kept"},
 	} {

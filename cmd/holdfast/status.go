@@ -97,10 +97,21 @@ func verdict(s protocol.Status) string {
 	if hints > 0 {
 		lines = append(lines, fmt.Sprintf("%d hints wait for delivery: they go out by themselves once their nodes are back", hints))
 	}
+	lines = append(lines, unreadableLines(s.Nodes)...)
 	if siblings > 0 {
 		lines = append(lines, fmt.Sprintf("%d siblings: concurrent values that GETV shows and PUTCTX merges", siblings))
 	}
 	return strings.Join(lines, "\n")
+}
+
+// unreadableLines names the nodes whose disk is damaged where they keep hints.
+func unreadableLines(nodes []protocol.NodeStatus) (lines []string) {
+	for _, n := range nodes {
+		if n.UnreadableHints > 0 {
+			lines = append(lines, fmt.Sprintf("%s keeps hints that it cannot read (%d): repair, then replace its disk; its log names them", n.Name, n.UnreadableHints))
+		}
+	}
+	return lines
 }
 
 // staying says what keeps a node that leaves once it has handed everything on: it serves its clients until they go elsewhere.
