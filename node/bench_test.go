@@ -47,6 +47,15 @@ func benchCluster(b *testing.B) []*Node {
 	return nodes
 }
 
+func allUp(n *Node) bool {
+	for _, m := range n.members.State().Members {
+		if !n.up(m.ID) {
+			return false
+		}
+	}
+	return true
+}
+
 // pump sends n commands over conns connections, depth at a time, and waits for the replies.
 func pump(b *testing.B, addr string, n, conns, depth int, command func(*rand.Rand) string) {
 	b.Helper()
