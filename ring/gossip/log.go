@@ -38,9 +38,11 @@ type bridge struct {
 	refused func(text string) bool
 }
 
-// routine reports whether a warning is none: what follows from a veto of ours, and a node that comes back.
+// routine reports whether a warning is none: what follows from a veto of ours, a node that comes back, and one at the address of another,
+// such as the replacement of a node whose directory is gone, which is asked for the other until that passes for dead.
 func routine(text string) bool {
-	return strings.Contains(text, errForeign.Error()) || strings.HasPrefix(text, "Refuting ")
+	return strings.Contains(text, errForeign.Error()) || strings.HasPrefix(text, "Refuting ") ||
+		strings.HasPrefix(text, "Got ping for unexpected node ") || strings.HasPrefix(text, "Failed fallback TCP ping: ") && strings.HasSuffix(text, "EOF")
 }
 
 // Write never fails.

@@ -51,6 +51,8 @@ func TestMemberlistsLogIsBounded(t *testing.T) {
 		}
 		write("[DEBUG] memberlist: chatter\n")
 		write("[WARN] memberlist: ignoring alive message for 'x': " + errForeign.Error() + "\n")
+		write("[WARN] memberlist: Got ping for unexpected node 'x' from=127.0.0.1:7946\n")
+		write("[ERR] memberlist: Failed fallback TCP ping: EOF\n")
 		for range 5 {
 			write("[ERR] memberlist: trouble\n")
 		}
