@@ -104,8 +104,8 @@ func (c *changer) look(ctx context.Context, s ring.State) {
 func (c *changer) report(s ring.State) {
 	self, speaks := c.n.id, c.speaksOfHeld()
 	err := c.n.members.update(func(now ring.State) (ring.State, error) {
-		if now.Edition() != s.Edition() {
-			return now, nil // another look follows
+		if now.Edition() != s.Edition() || now.Removed(self) {
+			return now, nil // another look follows, or none: what it said last is why it was struck off
 		}
 		said, _ := now.Report(self)
 		r := ring.Report{Node: self, Seq: said.Seq + 1, Acked: now.Edition(), Held: c.holding(now), Empty: c.empty(now)}
