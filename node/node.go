@@ -53,6 +53,7 @@ type Node struct {
 	slots    atomic.Pointer[protocol.Map]
 	draining atomic.Bool
 	met      atomic.Bool // a quorum was in reach since the start
+	leaves   atomic.Bool // it was asked to leave
 	opened   time.Time
 
 	ctx    context.Context
@@ -237,13 +238,13 @@ func (n *Node) serve() {
 // ringChanged lets a new ring document rule. The first one starts the wire between nodes, the handoff, and all else
 // that needs a cluster.
 func (n *Node) ringChanged(s ring.State) {
-	if me, ok := s.Member(n.id); ok && me.Status == ring.Removed {
-		if said, _ := s.Report(me.ID); said.Empty {
-			n.fail(ErrLeft)
-		} else {
-			n.fail(errRemoved)
-		}
+	me, member := s.Member(n.id)
+	if member && me.Status == ring.Removed {
+		n.fail(n.struckOff(s))
 		return
+	}
+	if me.Status == ring.Leaving {
+		n.leaves.Store(true)
 	}
 	if n.wire.peers.Load() == nil {
 		if err := n.form(s); err != nil {
@@ -253,6 +254,16 @@ func (n *Node) ringChanged(s ring.State) {
 	}
 	n.refresh()
 	n.changer.changed(s)
+}
+
+// struckOff returns why this node, which the cluster has struck off, ends. One that was stopped while it left may have said that it was
+// empty, and not know of it: what it says of itself since its start it said later. But it knows what it keeps.
+func (n *Node) struckOff(s ring.State) error {
+	said, _ := s.Report(n.id)
+	if said.Empty || n.leaves.Load() && n.store.Bare() {
+		return ErrLeft
+	}
+	return errRemoved
 }
 
 // form starts what needs a cluster, unless the node is on its way out.

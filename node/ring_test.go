@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -281,6 +282,41 @@ func TestALayoutIsAcknowledgedOnlyOnceRequestsGoByIt(t *testing.T) {
 		<-leaves.Wait()
 		if layouts == 0 {
 			t.Error("the ring did not change")
+		}
+	})
+}
+
+// A node that is stopped while it leaves is struck off meanwhile. When it comes back with clients it is not empty any more, as it says
+// before it hears of that; yet it has left.
+func TestANodeThatWasStoppedWhileItLeftHasLeft(t *testing.T) {
+	withoutAntiEntropy(t, 3, func(t *testing.T, c *nodetest.Cluster) {
+		put(t, c, 50, sameValue, func(int, int) bool { return true })
+		first := slices.MinFunc(ringOf(t, c.Machines[0]).Nodes, func(a, b protocol.RingNode) int { return strings.Compare(a.ID, b.ID) })
+		mine := func(m *nodetest.Machine) bool { return m.Config.Name == first.Name } // the others leave it the next step while it runs
+		leaves := c.Machines[slices.IndexFunc(c.Machines, mine)]
+		stay := slices.DeleteFunc(slices.Clone(c.Machines), mine)
+		client := leaves.Client() // whom it waits for
+		defer client.Close()
+		if err := leaves.Node.Leave(); err != nil {
+			t.Fatal(err)
+		}
+		c.Eventually(ringChangeMax, "it has handed on what it had", func() bool { return leaves.Node.Store().Bare() })
+		leaves.Stop()
+		c.Eventually(ringChangeMax, "it is struck off", func() bool {
+			return slices.ContainsFunc(ringOf(t, stay[0]).Nodes, func(n protocol.RingNode) bool { return n.Status == "removed" })
+		})
+
+		c.Split(stay, []*nodetest.Machine{leaves})
+		leaves.MustStart()
+		if leaves.Node.Err() == nil { // else it heard of that before it ended
+			other := leaves.Client()
+			defer other.Close()
+			time.Sleep(ringChangeMax)
+			c.Join(stay, []*nodetest.Machine{leaves})
+		}
+		<-leaves.Node.Wait()
+		if err := leaves.Node.Err(); !errors.Is(err, node.ErrLeft) {
+			t.Errorf("it ended: %v", err)
 		}
 	})
 }

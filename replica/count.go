@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -136,6 +137,26 @@ func (s *Store) Total() (total Counts) {
 
 // Counted reports whether the counts are exact. After an unclean stop they are not until all rows were read once.
 func (s *Store) Counted() bool { return s.tally.counted.Load() }
+
+// Bare reports whether nothing at all is stored: no row, nor a hint or a mark for another node. Unlike the counts it is exact at any
+// time. One seek for each kind; what cannot be read is not nothing.
+func (s *Store) Bare() bool {
+	if s.enter() != nil {
+		return false
+	}
+	defer s.gate.leave()
+	return !slices.ContainsFunc([]byte{prefixData, prefixHint, prefixMark}, s.anyUnder)
+}
+
+func (s *Store) anyUnder(prefix byte) bool {
+	all := []byte{prefix}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: all, UpperBound: prefixEnd(all)})
+	if err != nil {
+		return true
+	}
+	any := it.First() || it.Error() != nil
+	return it.Close() != nil || any
+}
 
 const placeCountsSize = placeSize + 4*8
 
