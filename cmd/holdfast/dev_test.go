@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -238,6 +239,10 @@ func (d *devProcess) all() (who []string) {
 }
 
 func TestDevPrintsItsLinesAndEveryStopSignalEndsAll(t *testing.T) {
+	// Under nohup, which the program heeds, the tests' own processes would inherit that a hang-up is ignored; what is caught they do not.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	for _, sig := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP} {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Setenv("HOLDFAST_CONFIG", "nowhere.conf") // a flag of server, which dev must not hand on
