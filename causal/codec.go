@@ -120,7 +120,7 @@ func appendStamps(dst []byte, c Context) []byte {
 
 // DecodeState reads one state from the front of b and returns what follows it. Values alias b. Everything is checked:
 // canonical form, the invariants of State, the caps; else ErrCorrupt. It allocates a small multiple of len(b) at most,
-// and for a usual state twice: the siblings, and the actors.
+// and for a usual state once: one sibling, and the actor that wrote it.
 func DecodeState(b []byte) (s State, rest []byte, err error) { return new(Slab).DecodeState(b) }
 
 // Slab is memory for the states of one batch: what they are made of is allocated for several at once, and lives as long
@@ -130,6 +130,23 @@ type Slab struct {
 
 	siblings []Sibling
 	entries  []entry
+	counters []uint64
+	stamps   []Stamp
+}
+
+// lone is the memory of a usual state, in one piece.
+type lone struct {
+	sibling [1]Sibling
+	entry   [1]entry
+}
+
+// begin sets memory aside for a state alone in its slab that has as many siblings as the core's first byte says.
+func (m *Slab) begin(core []byte) {
+	if m.States > 1 || len(m.siblings) > 0 || len(m.entries) > 0 || len(core) <= siblingBytesMin || core[0] != 1 {
+		return
+	}
+	one := new(lone)
+	m.siblings, m.entries = one.sibling[:], one.entry[:]
 }
 
 // DecodeState is the function of that name, with memory from the slab.
@@ -138,15 +155,16 @@ func (m *Slab) DecodeState(b []byte) (s State, rest []byte, err error) {
 	if !ok {
 		return State{}, nil, ErrCorrupt
 	}
+	m.begin(core)
 	r := reader{b: core, slab: *m}
 	siblings := r.siblings()
 	entries := r.dots()
-	*m = r.slab
 	if r.bad || len(r.b) > 0 {
 		return State{}, nil, ErrCorrupt
 	}
 	r.b = rest
 	s = State{Context{entries, r.stamps()}, siblings}
+	*m = r.slab
 	if r.bad || !s.valid() {
 		return State{}, nil, ErrCorrupt
 	}
@@ -165,9 +183,13 @@ func piece[T any](free *[]T, n, states int) []T {
 
 // DecodeContext reads one context from the front of b and returns what follows it. It aliases nothing. Other than
 // canonical form within the caps is ErrCorrupt.
-func DecodeContext(b []byte) (c Context, rest []byte, err error) {
-	r := reader{b: b}
+func DecodeContext(b []byte) (c Context, rest []byte, err error) { return new(Slab).DecodeContext(b) }
+
+// DecodeContext is the function of that name, with memory from the slab.
+func (m *Slab) DecodeContext(b []byte) (c Context, rest []byte, err error) {
+	r := reader{b: b, slab: *m}
 	c = Context{r.dots(), r.stamps()}
+	*m = r.slab
 	if r.bad {
 		return Context{}, nil, ErrCorrupt
 	}
@@ -421,7 +443,7 @@ func (r *reader) extra(base uint64, gapsMax int) []uint64 {
 	if n == 0 {
 		return nil
 	}
-	out := make([]uint64, n)
+	out := piece(&r.slab.counters, n, r.slab.States)
 	next := base + 2
 	for i := range out {
 		distance := r.uvarint()
@@ -441,7 +463,7 @@ func (r *reader) stamps() []Stamp {
 	if n == 0 {
 		return nil
 	}
-	out := make([]Stamp, n)
+	out := piece(&r.slab.stamps, n, r.slab.States)
 	for i := range out {
 		out[i] = Stamp{Time(r.fixed()), r.fixed()}
 		r.check(!out[i].IsZero() && (i == 0 || out[i-1].Compare(out[i]) < 0))

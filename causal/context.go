@@ -69,10 +69,26 @@ func (e entry) compact() entry {
 
 // entryOf returns the entry that holds the one counter n.
 func entryOf(a Actor, n uint64) entry {
-	if n == 1 || fault.On(fault.PlainVersionVector) {
+	if contiguous(n) {
 		return entry{actor: a, base: n}
 	}
 	return entry{actor: a, extra: []uint64{n}}
+}
+
+// contiguous reports whether the one counter n leaves no gap before it.
+func contiguous(n uint64) bool { return n == 1 || fault.On(fault.PlainVersionVector) }
+
+// only returns the entries of a context of one dot, in one piece of memory.
+func only(d Dot) []entry {
+	if contiguous(d.Counter) {
+		return []entry{{actor: d.Actor, base: d.Counter}}
+	}
+	made := &struct {
+		entry [1]entry
+		extra [1]uint64
+	}{extra: [1]uint64{d.Counter}}
+	made.entry[0] = entry{actor: d.Actor, extra: made.extra[:]}
+	return made.entry[:]
 }
 
 // IsZero reports whether c holds neither dots nor stamps.
@@ -106,10 +122,14 @@ func (c Context) Max(a Actor) uint64 {
 }
 
 // Add returns c with the dot. A counter of 0 or above CounterMax, or a zero actor, panics. One allocation if c lacks the
-// dot and the dot leaves no gap, else two.
+// dot, two if moreover c knows actors and the dot leaves a gap.
 func (c Context) Add(d Dot) Context {
 	if d.Actor.IsZero() || d.Counter == 0 || d.Counter > CounterMax {
 		panic("causal: no such dot")
+	}
+	if len(c.entries) == 0 {
+		c.entries = only(d)
+		return c
 	}
 	i, ok := c.find(d.Actor)
 	if !ok {

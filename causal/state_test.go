@@ -290,7 +290,13 @@ func TestHotPathAllocatesLittle(t *testing.T) {
 	encoded := s.Append(nil)
 	vs := at(9, "v")
 	delta := s.Put(s.Seen, Actor{1, 1}, vs, oddSettled)
-	buf := make([]byte, 0, 1024)
+	buf, seen := make([]byte, 0, 1024), s.Seen.Append(nil)
+	decodeAll := func(b []byte, n int) {
+		m := Slab{States: n}
+		for range n {
+			_, _, _ = m.DecodeState(b)
+		}
+	}
 	for name, c := range map[string]struct {
 		most float64
 		f    func()
@@ -302,7 +308,10 @@ func TestHotPathAllocatesLittle(t *testing.T) {
 		"Append":                    {0, func() { s.Append(buf) }},
 		"PeekWinner":                {0, func() { _, _, _ = PeekWinner(encoded) }},
 		"Digest":                    {0, func() { s.Digest() }},
-		"DecodeState":               {2, func() { _, _, _ = DecodeState(encoded) }},
+		"DecodeState":               {1, func() { _, _, _ = DecodeState(encoded) }},
+		"DecodeContext":             {1, func() { _, _, _ = DecodeContext(seen) }},
+		"a context of one dot":      {1, func() { _ = Context{}.Add(Dot{Actor{1, 1}, 7}) }},
+		"64 states of one slab":     {2, func() { decodeAll(encoded, slabStatesMax) }},
 		"Covers":                    {0, func() { s.Covers(delta) }},
 		"Context of settled stamps": {0, func() { s.Context(func(Stamp) bool { return true }) }},
 	} {

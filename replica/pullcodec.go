@@ -115,7 +115,7 @@ func DecodeRowsAnswer(b []byte, p ring.Partition, q int) (a RowsAnswer, err erro
 		}
 		a.Next, b = &next, rest
 	}
-	if a.Rows, err = request.DecodeWrites(nil, b, q); err != nil {
+	if a.Rows, err = request.DecodeWrites(new(request.Room[request.Write]), b, q); err != nil {
 		return RowsAnswer{}, err
 	}
 	for _, row := range a.Rows {

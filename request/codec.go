@@ -42,6 +42,7 @@ const (
 	readBytesMin  = 3
 	writeBytesMin = 4
 	opBytesMin    = 28
+	stampBytes    = 16
 )
 
 // valueBytes returns the bytes of a state's values: less than its encoding takes, and known without encoding it.
@@ -96,20 +97,24 @@ func AppendReads(dst []byte, reads []*Read) []byte {
 	return dst
 }
 
-// DecodeReads appends the reads that b holds to dst. Key names alias b; partitions are those of a ring of q. On
-// ErrMalformed dst comes back as it was.
-func DecodeReads(dst []*Read, b []byte, q int) ([]*Read, error) {
+// DecodeReads returns the reads that b holds, which live in room. Key names alias b; partitions are those of a ring of q. The
+// error is ErrMalformed.
+func DecodeReads(room *Room[Read], b []byte, q int) ([]*Read, error) {
 	d := decoder{b: b}
-	reads := make([]Read, d.count(BatchMax, readBytesMin))
-	out := dst
-	for i := range reads {
-		d.read(&reads[i], q)
-		out = append(out, &reads[i])
+	reads := room.take(d.count(BatchMax, readBytesMin))
+	for _, r := range reads {
+		d.read(r, q)
 	}
 	if err := d.end(); err != nil {
-		return dst, err
+		return nil, err
 	}
-	return out, nil
+	return reads, nil
+}
+
+// Count returns how many elements the batch of requests b holds, 0 when it cannot be decoded.
+func Count(b []byte) int {
+	d := decoder{b: b}
+	return d.count(BatchMax, readBytesMin)
 }
 
 func (d *decoder) read(r *Read, q int) {
@@ -175,23 +180,23 @@ func appendReadAnswer(dst []byte, r *Read) []byte {
 }
 
 // DecodeReadAnswers puts the answers that b holds into reads, whose number must be the one that was asked. Values alias
-// b, which must not change any more. On ErrMalformed no element was touched.
-func DecodeReadAnswers(b []byte, reads []*Read) error {
-	d := decoder{b: b}
-	answers := make([]Read, d.exactly(len(reads)))
-	for i := range answers {
+// b; if b is lent, which is to say that its bytes will change, they alias a copy. On ErrMalformed no element has an
+// answer.
+func DecodeReadAnswers(b []byte, lent bool, reads []*Read) error {
+	d := decoder{b: b, lent: lent}
+	for _, r := range reads[:d.exactly(len(reads))] {
 		bits := d.upTo(answerSame | answerState)
-		answers[i].Same = bits&answerSame != 0
-		answers[i].Err = d.error()
-		answers[i].State = d.stateIf(bits & answerState)
+		r.Same = bits&answerSame != 0
+		r.Err = d.error()
+		r.State = d.stateIf(bits & answerState)
 	}
-	if err := d.end(); err != nil {
-		return err
+	err := d.end()
+	if err != nil {
+		for _, r := range reads {
+			r.Same, r.State, r.Err = false, causal.State{}, nil
+		}
 	}
-	for i := range answers {
-		reads[i].Same, reads[i].State, reads[i].Err = answers[i].Same, answers[i].State, answers[i].Err
-	}
-	return nil
+	return err
 }
 
 // exactly reads the number of answers, which must be the number of questions.
@@ -244,21 +249,19 @@ func appendWrite(dst []byte, w *Write) []byte {
 	return w.Delta.Append(dst)
 }
 
-// DecodeWrites appends the writes that b holds to dst. Key names and values alias b; partitions are those of a ring of
-// q. On ErrMalformed dst comes back as it was.
-func DecodeWrites(dst []*Write, b []byte, q int) ([]*Write, error) {
+// DecodeWrites returns the writes that b holds, which live in room; their states do not. Key names and values alias b; partitions
+// are those of a ring of q. The error is ErrMalformed.
+func DecodeWrites(room *Room[Write], b []byte, q int) ([]*Write, error) {
 	d := decoder{b: b}
-	writes := make([]Write, d.count(BatchMax, writeBytesMin))
+	writes := room.take(d.count(BatchMax, writeBytesMin))
 	d.slab.States = len(writes)
-	out := dst
-	for i := range writes {
-		d.write(&writes[i], q)
-		out = append(out, &writes[i])
+	for _, w := range writes {
+		d.write(w, q)
 	}
 	if err := d.end(); err != nil {
-		return dst, err
+		return nil, err
 	}
-	return out, nil
+	return writes, nil
 }
 
 func (d *decoder) write(w *Write, q int) {
@@ -307,23 +310,22 @@ func appendWriteAnswer(dst []byte, w *Write) []byte {
 }
 
 // DecodeWriteAnswers puts the answers that b holds into writes, whose number must be the one that was asked. Values
-// alias b, which must not change any more. On ErrMalformed no element was touched.
-func DecodeWriteAnswers(b []byte, writes []*Write) error {
-	d := decoder{b: b}
-	answers := make([]Write, d.exactly(len(writes)))
-	for i := range answers {
+// alias b, or a copy if b is lent. On ErrMalformed no element has an answer.
+func DecodeWriteAnswers(b []byte, lent bool, writes []*Write) error {
+	d := decoder{b: b, lent: lent}
+	for _, w := range writes[:d.exactly(len(writes))] {
 		bits := d.upTo(answerWrote | answerState)
-		answers[i].Wrote = bits&answerWrote != 0
-		answers[i].Err = d.error()
-		answers[i].Survivor = d.stateIf(bits & answerState)
+		w.Wrote = bits&answerWrote != 0
+		w.Err = d.error()
+		w.Survivor = d.stateIf(bits & answerState)
 	}
-	if err := d.end(); err != nil {
-		return err
+	err := d.end()
+	if err != nil {
+		for _, w := range writes {
+			w.Wrote, w.Survivor, w.Err = false, causal.State{}, nil
+		}
 	}
-	for i := range answers {
-		writes[i].Wrote, writes[i].Survivor, writes[i].Err = answers[i].Wrote, answers[i].Survivor, answers[i].Err
-	}
-	return nil
+	return err
 }
 
 // AppendOps appends the requests of a batch of at most BatchMax operations to dst.
@@ -347,20 +349,19 @@ func appendOp(dst []byte, o *Op) []byte {
 	return append(appendStamp(dst, o.Stamp), o.Attempt)
 }
 
-// DecodeOps appends the operations that b holds to dst. Key names and values alias b; partitions are those of a ring of
-// q. On ErrMalformed dst comes back as it was.
-func DecodeOps(dst []*Op, b []byte, q int) ([]*Op, error) {
+// DecodeOps returns the operations that b holds, which live in room; their contexts do not. Key names and values alias b; partitions
+// are those of a ring of q. The error is ErrMalformed.
+func DecodeOps(room *Room[Op], b []byte, q int) ([]*Op, error) {
 	d := decoder{b: b}
-	ops := make([]Op, d.count(BatchMax, opBytesMin))
-	out := dst
-	for i := range ops {
-		d.op(&ops[i], q)
-		out = append(out, &ops[i])
+	ops := room.take(d.count(BatchMax, opBytesMin))
+	d.slab.States = len(ops)
+	for _, o := range ops {
+		d.op(o, q)
 	}
 	if err := d.end(); err != nil {
-		return dst, err
+		return nil, err
 	}
-	return out, nil
+	return ops, nil
 }
 
 func (d *decoder) op(o *Op, q int) {
@@ -433,20 +434,21 @@ func appendResult(dst []byte, r *Result) []byte {
 }
 
 // DecodeOpAnswers puts the results that b holds into ops, whose number must be the one that was asked. Values alias b,
-// which must not change any more. On ErrMalformed no element was touched.
-func DecodeOpAnswers(b []byte, ops []*Op) error {
-	d := decoder{b: b}
-	results := make([]Result, d.exactly(len(ops)))
-	for i := range results {
-		d.result(&results[i])
+// or a copy if b is lent. On ErrMalformed no element has a result.
+func DecodeOpAnswers(b []byte, lent bool, ops []*Op) error {
+	d := decoder{b: b, lent: lent}
+	d.slab.States = d.exactly(len(ops))
+	for _, o := range ops[:d.slab.States] {
+		o.Result = Result{}
+		d.result(&o.Result)
 	}
-	if err := d.end(); err != nil {
-		return err
+	err := d.end()
+	if err != nil {
+		for _, o := range ops {
+			o.Result = Result{}
+		}
 	}
-	for i := range results {
-		ops[i].Result = results[i]
-	}
-	return nil
+	return err
 }
 
 func (d *decoder) result(r *Result) {
@@ -483,8 +485,13 @@ func AppendNotice(dst []byte, n Notice) []byte {
 func DecodeNotice(b []byte) (n Notice, rest []byte, err error) {
 	d := decoder{b: b}
 	n = Notice{Node: d.fixed64(), Floor: causal.Time(d.fixed64()), Low: causal.Time(d.fixed64())}
-	for range d.upTo(NoticeRetriedMax) {
-		n.Retried = append(n.Retried, d.stamp())
+	if retried := int(d.upTo(NoticeRetriedMax)); retried > 0 && retried*stampBytes <= len(d.b) {
+		n.Retried = make([]causal.Stamp, 0, retried)
+		for range retried {
+			n.Retried = append(n.Retried, d.stamp())
+		}
+	} else if retried > 0 {
+		d.fail()
 	}
 	if d.bad {
 		return Notice{}, nil, ErrMalformed

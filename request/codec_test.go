@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,18 +53,18 @@ func someOps() []*Op {
 }
 
 func TestRequestsRoundTrip(t *testing.T) {
-	reads, err := DecodeReads(nil, AppendReads(nil, someReads()), testQ)
+	reads, err := DecodeReads(new(Room[Read]), AppendReads(nil, someReads()), testQ)
 	if err != nil || !reflect.DeepEqual(reads, someReads()) {
 		t.Errorf("reads: %v", err)
 	}
-	writes, err := DecodeWrites(nil, AppendWrites(nil, someWrites()), testQ)
+	writes, err := DecodeWrites(new(Room[Write]), AppendWrites(nil, someWrites()), testQ)
 	if err != nil || len(writes) != 2 || !bytes.Equal(AppendWrites(nil, writes), AppendWrites(nil, someWrites())) {
 		t.Errorf("writes: %v", err)
 	}
 	if w := writes[1]; !w.Reserve || w.For != (ring.NodeID{1}) || w.Role != RoleFallback || w.Key.Partition != someKey("b").Partition || !w.Delta.Tombstone() {
 		t.Errorf("write lost a field: %+v", w)
 	}
-	ops, err := DecodeOps(nil, AppendOps(nil, someOps()), testQ)
+	ops, err := DecodeOps(new(Room[Op]), AppendOps(nil, someOps()), testQ)
 	if err != nil || !bytes.Equal(AppendOps(nil, ops), AppendOps(nil, someOps())) {
 		t.Fatalf("ops: %v", err)
 	}
@@ -78,7 +79,7 @@ func TestRequestsRoundTrip(t *testing.T) {
 func TestAnswersRoundTrip(t *testing.T) {
 	reads := []*Read{{Same: true}, {State: someState("v")}, {Err: ErrNotOwner}}
 	got := []*Read{{}, {}, {}}
-	if err := DecodeReadAnswers(AppendReadAnswers(nil, reads, 1<<20), got); err != nil {
+	if err := DecodeReadAnswers(AppendReadAnswers(nil, reads, 1<<20), false, got); err != nil {
 		t.Fatal(err)
 	}
 	if !got[0].Same || !got[1].State.Equal(reads[1].State) || got[2].Err != ErrNotOwner {
@@ -86,7 +87,7 @@ func TestAnswersRoundTrip(t *testing.T) {
 	}
 	writes := []*Write{{Wrote: true, Survivor: someState("later")}, {Err: ErrDiskLow}}
 	stored := []*Write{{}, {}}
-	if err := DecodeWriteAnswers(AppendWriteAnswers(nil, writes, 1<<20), stored); err != nil {
+	if err := DecodeWriteAnswers(AppendWriteAnswers(nil, writes, 1<<20), false, stored); err != nil {
 		t.Fatal(err)
 	}
 	if !stored[0].Wrote || !stored[0].Survivor.Equal(writes[0].Survivor) || stored[1].Err != ErrDiskLow {
@@ -94,7 +95,7 @@ func TestAnswersRoundTrip(t *testing.T) {
 	}
 	ops := []*Op{{Result: Result{Int: -1, Wrote: true, State: someState("old"), Seen: someState("s").Seen, Acks: 3}}}
 	done := []*Op{{}}
-	if err := DecodeOpAnswers(AppendOpAnswers(nil, ops, 1<<20), done); err != nil {
+	if err := DecodeOpAnswers(AppendOpAnswers(nil, ops, 1<<20), false, done); err != nil {
 		t.Fatal(err)
 	}
 	r := done[0].Result
@@ -103,19 +104,117 @@ func TestAnswersRoundTrip(t *testing.T) {
 	}
 }
 
-func TestAnswersTouchNothingWhenMalformed(t *testing.T) {
+func TestMalformedAnswersAnswerNothing(t *testing.T) {
 	good := AppendReadAnswers(nil, []*Read{{Same: true}, {Err: ErrClosed}}, 1<<20)
 	for n := range good {
 		got := []*Read{{}, {}}
-		if err := DecodeReadAnswers(good[:n], got); !errors.Is(err, ErrMalformed) {
+		if err := DecodeReadAnswers(good[:n], false, got); !errors.Is(err, ErrMalformed) {
 			t.Fatalf("cut at %d: %v", n, err)
 		}
 		if got[0].Same || got[1].Err != nil {
-			t.Fatalf("cut at %d: an element was touched", n)
+			t.Fatalf("cut at %d: an element has an answer", n)
 		}
 	}
-	if err := DecodeReadAnswers(good, []*Read{{}}); !errors.Is(err, ErrMalformed) {
+	if err := DecodeReadAnswers(good, false, []*Read{{}}); !errors.Is(err, ErrMalformed) {
 		t.Errorf("two answers to one question: %v", err)
+	}
+	write, op := &Write{}, &Op{}
+	b := append(AppendWriteAnswers(nil, []*Write{{Wrote: true, Survivor: someState("later")}}, 1<<20), 0)
+	if err := DecodeWriteAnswers(b, false, []*Write{write}); !errors.Is(err, ErrMalformed) || !reflect.DeepEqual(write, &Write{}) {
+		t.Errorf("a byte behind the answers to a write: %v, %+v", err, write)
+	}
+	b = append(AppendOpAnswers(nil, []*Op{{Result: Result{Int: 1, State: someState("old")}}}, 1<<20), 0)
+	if err := DecodeOpAnswers(b, false, []*Op{op}); !errors.Is(err, ErrMalformed) || !reflect.DeepEqual(op, &Op{}) {
+		t.Errorf("a byte behind the results: %v, %+v", err, op)
+	}
+}
+
+func TestAnswersOutliveLentBytes(t *testing.T) {
+	read, write, op := &Read{}, &Write{}, &Op{}
+	for name, decode := range map[string]func() ([]byte, error, *causal.State){
+		"read": func() ([]byte, error, *causal.State) {
+			b := AppendReadAnswers(nil, []*Read{{State: someState("v", "w")}}, 1<<20)
+			return b, DecodeReadAnswers(b, true, []*Read{read}), &read.State
+		},
+		"write": func() ([]byte, error, *causal.State) {
+			b := AppendWriteAnswers(nil, []*Write{{Survivor: someState("v", "w")}}, 1<<20)
+			return b, DecodeWriteAnswers(b, true, []*Write{write}), &write.Survivor
+		},
+		"op": func() ([]byte, error, *causal.State) {
+			b := AppendOpAnswers(nil, []*Op{{Result: Result{State: someState("v", "w"), Err: fmt.Errorf("so: %w", ErrCorrupt)}}}, 1<<20)
+			return b, DecodeOpAnswers(b, true, []*Op{op}), &op.Result.State
+		},
+	} {
+		b, err, state := decode()
+		clear(b)
+		if err != nil || !state.Equal(someState("v", "w")) {
+			t.Errorf("%s: %v, %+v", name, err, state)
+		}
+	}
+	if !strings.Contains(op.Result.Err.Error(), "so") {
+		t.Errorf("error %q", op.Result.Err)
+	}
+}
+
+// What a room gave stays where it is until Reset, and is zero whenever it is given.
+func TestRoomGivesZeroElementsApart(t *testing.T) {
+	var room Room[Read]
+	for range 3 {
+		seen := map[*Read]bool{}
+		var all [][]*Read
+		for _, n := range []int{1, 2, 0, 7, 30, roomItemsMax, 3} {
+			all = append(all, room.take(n))
+			for _, r := range all[len(all)-1] {
+				if seen[r] || r.Role != 0 || r.Err != nil {
+					t.Fatalf("%p was given before, or is not zero", r)
+				}
+				seen[r], r.Role, r.Err = true, RoleFallback, ErrClosed
+			}
+		}
+		for i, n := range []int{1, 2, 0, 7, 30, roomItemsMax, 3} {
+			if len(all[i]) != n || slices.Contains(all[i], nil) {
+				t.Fatalf("batch %d has %d elements, or lost one", i, len(all[i]))
+			}
+		}
+		room.Reset()
+	}
+	room.take(roomItemsMax + 1)
+	if room.Reset(); cap(room.items) != 0 || cap(room.at) != 0 {
+		t.Errorf("kept room for %d elements", cap(room.items))
+	}
+}
+
+// The frames between nodes: what each costs beside the bytes that were read from the socket. A state costs one.
+func TestFramesAllocateLittle(t *testing.T) {
+	state, buf := someState("v"), make([]byte, 0, 4096)
+	reads, same := []*Read{{Key: someKey("a"), Compare: true}, {Key: someKey("b")}}, []*Read{{Same: true}, {Same: true}}
+	writes, stored := []*Write{{Key: someKey("a"), Delta: state}, {Key: someKey("b"), Delta: state}}, []*Write{{Wrote: true}, {}}
+	ops, done := []*Op{{Verb: Put, Key: someKey("a")}, {Verb: Put, Key: someKey("b")}}, []*Op{{Result: Result{Wrote: true, Seen: state.Seen}}, {}}
+	readBytes, writeBytes, opBytes := AppendReads(nil, reads), AppendWrites(nil, writes), AppendOps(nil, ops)
+	sameBytes, storedBytes, doneBytes := AppendReadAnswers(nil, same, 1<<20), AppendWriteAnswers(nil, stored, 1<<20), AppendOpAnswers(nil, done, 1<<20)
+	var readRoom Room[Read]
+	var writeRoom Room[Write]
+	var opRoom Room[Op]
+	for name, c := range map[string]struct {
+		want float64
+		f    func()
+	}{
+		"append reads":            {0, func() { AppendReads(buf, reads) }},
+		"append writes":           {0, func() { AppendWrites(buf, writes) }},
+		"append ops":              {0, func() { AppendOps(buf, ops) }},
+		"append answers to reads": {0, func() { AppendReadAnswers(buf, same, 1<<20) }},
+		"append answers to write": {0, func() { AppendWriteAnswers(buf, stored, 1<<20) }},
+		"append results":          {0, func() { AppendOpAnswers(buf, done, 1<<20) }},
+		"decode reads":            {0, func() { _, _ = DecodeReads(&readRoom, readBytes, testQ); readRoom.Reset() }},
+		"decode two writes":       {2, func() { _, _ = DecodeWrites(&writeRoom, writeBytes, testQ); writeRoom.Reset() }},
+		"decode ops":              {0, func() { _, _ = DecodeOps(&opRoom, opBytes, testQ); opRoom.Reset() }},
+		"decode answers to reads": {0, func() { _ = DecodeReadAnswers(sameBytes, true, same) }},
+		"decode answers to write": {0, func() { _ = DecodeWriteAnswers(storedBytes, true, stored) }},
+		"decode results":          {1, func() { _ = DecodeOpAnswers(doneBytes, true, done) }},
+	} {
+		if got := testing.AllocsPerRun(100, c.f); got != c.want {
+			t.Errorf("%s: %v allocations, want %v", name, got, c.want)
+		}
 	}
 }
 
@@ -124,7 +223,7 @@ func TestAnswersThatDoNotFitStayTrue(t *testing.T) {
 	reads := []*Read{{State: big}, {State: big}, {State: someState(strings.Repeat("y", 2000))}, {Same: true}}
 	got := []*Read{{}, {}, {}, {}}
 	b := AppendReadAnswers(nil, reads, 1000)
-	if err := DecodeReadAnswers(b, got); err != nil {
+	if err := DecodeReadAnswers(b, false, got); err != nil {
 		t.Fatal(err)
 	}
 	if got[0].Err != nil || got[1].Err != ErrOverloaded || got[2].Err != ErrTooBig || !got[3].Same {
@@ -132,14 +231,14 @@ func TestAnswersThatDoNotFitStayTrue(t *testing.T) {
 	}
 	ops := []*Op{{Verb: Modify, Result: Result{State: big}}, {Verb: Get, Result: Result{State: big}}}
 	done := []*Op{{}, {}}
-	if err := DecodeOpAnswers(AppendOpAnswers(nil, ops, 100), done); err != nil {
+	if err := DecodeOpAnswers(AppendOpAnswers(nil, ops, 100), false, done); err != nil {
 		t.Fatal(err)
 	}
 	if done[0].Result.Err != ErrMaybe || done[1].Result.Err != ErrTooBig {
 		t.Errorf("errors %v, %v", done[0].Result.Err, done[1].Result.Err)
 	}
 	writes := []*Write{{Wrote: true, Survivor: big}}
-	if err := DecodeWriteAnswers(AppendWriteAnswers(nil, writes, 100), writes); err != nil || writes[0].Err != ErrInternal {
+	if err := DecodeWriteAnswers(AppendWriteAnswers(nil, writes, 100), false, writes); err != nil || writes[0].Err != ErrInternal {
 		t.Errorf("write: %v, %v", err, writes[0].Err)
 	}
 }
@@ -182,7 +281,7 @@ func TestErrorsRoundTrip(t *testing.T) {
 
 func TestCaps(t *testing.T) {
 	decodes := func(k Key) error {
-		_, err := DecodeReads(nil, AppendReads(nil, []*Read{{Key: k}}), testQ)
+		_, err := DecodeReads(new(Room[Read]), AppendReads(nil, []*Read{{Key: k}}), testQ)
 		return err
 	}
 	cases := []struct {
@@ -201,7 +300,7 @@ func TestCaps(t *testing.T) {
 		}
 	}
 	for n, want := range map[int]error{ValueBytesMax: nil, ValueBytesMax + 1: ErrMalformed} {
-		if _, err := DecodeOps(nil, AppendOps(nil, []*Op{{Value: make([]byte, n)}}), testQ); err != want {
+		if _, err := DecodeOps(new(Room[Op]), AppendOps(nil, []*Op{{Value: make([]byte, n)}}), testQ); err != want {
 			t.Errorf("value of %d bytes: %v", n, err)
 		}
 	}
@@ -210,11 +309,11 @@ func TestCaps(t *testing.T) {
 		batch[i] = &Read{}
 	}
 	b := AppendReads(nil, batch)
-	if _, err := DecodeReads(nil, b, testQ); err != nil {
+	if _, err := DecodeReads(new(Room[Read]), b, testQ); err != nil {
 		t.Errorf("longest batch: %v", err)
 	}
 	b[0]++ // BatchMax+1 as a varint
-	if _, err := DecodeReads(nil, append(b, 0, 0, 0), testQ); err != ErrMalformed {
+	if _, err := DecodeReads(new(Room[Read]), append(b, 0, 0, 0), testQ); err != ErrMalformed {
 		t.Errorf("longer batch: %v", err)
 	}
 	notice := AppendNotice(nil, Notice{Retried: make([]causal.Stamp, NoticeRetriedMax)})
@@ -244,13 +343,13 @@ func FuzzDecode(f *testing.F) {
 				t.Errorf("%s: accepted % x, writes % x", kind, b, again)
 			}
 		}
-		if reads, err := DecodeReads(nil, b, testQ); err == nil {
+		if reads, err := DecodeReads(new(Room[Read]), b, testQ); err == nil {
 			same("reads", AppendReads(nil, reads))
 		}
-		if writes, err := DecodeWrites(nil, b, testQ); err == nil {
+		if writes, err := DecodeWrites(new(Room[Write]), b, testQ); err == nil {
 			same("writes", AppendWrites(nil, writes))
 		}
-		if ops, err := DecodeOps(nil, b, testQ); err == nil {
+		if ops, err := DecodeOps(new(Room[Op]), b, testQ); err == nil {
 			same("ops", AppendOps(nil, ops))
 		}
 		if n, rest, err := DecodeNotice(b); err == nil {
@@ -269,21 +368,21 @@ func fuzzAnswers(t *testing.T, b []byte) {
 	for i := range n {
 		reads[i], writes[i], ops[i] = &Read{}, &Write{}, &Op{}
 	}
-	if DecodeReadAnswers(b, reads) == nil {
+	if DecodeReadAnswers(b, false, reads) == nil {
 		once := AppendReadAnswers(nil, reads, 1<<20)
-		if DecodeReadAnswers(once, reads) != nil || !bytes.Equal(once, AppendReadAnswers(nil, reads, 1<<20)) {
+		if DecodeReadAnswers(once, false, reads) != nil || !bytes.Equal(once, AppendReadAnswers(nil, reads, 1<<20)) {
 			t.Errorf("read answers are not stable: % x", b)
 		}
 	}
-	if DecodeWriteAnswers(b, writes) == nil {
+	if DecodeWriteAnswers(b, false, writes) == nil {
 		once := AppendWriteAnswers(nil, writes, 1<<20)
-		if DecodeWriteAnswers(once, writes) != nil || !bytes.Equal(once, AppendWriteAnswers(nil, writes, 1<<20)) {
+		if DecodeWriteAnswers(once, false, writes) != nil || !bytes.Equal(once, AppendWriteAnswers(nil, writes, 1<<20)) {
 			t.Errorf("write answers are not stable: % x", b)
 		}
 	}
-	if DecodeOpAnswers(b, ops) == nil {
+	if DecodeOpAnswers(b, false, ops) == nil {
 		once := AppendOpAnswers(nil, ops, 1<<20)
-		if DecodeOpAnswers(once, ops) != nil || !bytes.Equal(once, AppendOpAnswers(nil, ops, 1<<20)) {
+		if DecodeOpAnswers(once, false, ops) != nil || !bytes.Equal(once, AppendOpAnswers(nil, ops, 1<<20)) {
 			t.Errorf("op answers are not stable: % x", b)
 		}
 	}
@@ -292,9 +391,10 @@ func fuzzAnswers(t *testing.T, b []byte) {
 func BenchmarkReadBatch(b *testing.B) {
 	reads := []*Read{{Key: someKey("user:1000")}}
 	var buf []byte
-	var out []*Read
+	var room Room[Read]
 	for b.Loop() {
 		buf = AppendReads(buf[:0], reads)
-		out, _ = DecodeReads(out[:0], buf, testQ)
+		_, _ = DecodeReads(&room, buf, testQ)
+		room.Reset()
 	}
 }

@@ -1,6 +1,7 @@
 package request
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 
@@ -15,6 +16,7 @@ var ErrMalformed = errors.New("request: malformed message")
 type decoder struct {
 	b    []byte
 	bad  bool
+	lent bool // b is another's, so that what aliases it must be copied first
 	slab causal.Slab
 }
 
@@ -83,9 +85,13 @@ func (d *decoder) bytes(max int) []byte {
 	return d.take(int(n))
 }
 
+// state reads a state, whose values alias the input, or a copy of what is left of it if that is lent.
 func (d *decoder) state() causal.State {
 	if d.bad {
 		return causal.State{}
+	}
+	if d.lent {
+		d.b, d.lent = bytes.Clone(d.b), false
 	}
 	s, rest, err := d.slab.DecodeState(d.b)
 	if err != nil {
@@ -100,7 +106,7 @@ func (d *decoder) context() causal.Context {
 	if d.bad {
 		return causal.Context{}
 	}
-	c, rest, err := causal.DecodeContext(d.b)
+	c, rest, err := d.slab.DecodeContext(d.b)
 	if err != nil {
 		d.fail()
 		return causal.Context{}

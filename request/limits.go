@@ -13,4 +13,6 @@ const (
 	BatchMax         = 4096 // elements of one batch
 	ErrorTextMax     = 200  // bytes of detail that travel with an error
 	NoticeRetriedMax = 64   // retried stamps of one notice
+
+	roomItemsMax = 256 // elements that a Room keeps memory for
 )

@@ -66,20 +66,21 @@ func (c *call) settle(f frame) error {
 		}
 		return answered
 	}
-	if c.decode(f.payload) != nil {
+	if c.decode(f.payload, f.lent) != nil {
 		return errMalformedAnswer
 	}
 	return nil
 }
 
-func (c *call) decode(b []byte) error {
+// decode reads the answers out of b, and copies what they keep of it if it is lent.
+func (c *call) decode(b []byte, lent bool) error {
 	switch c.kind {
 	case kindRead:
-		return request.DecodeReadAnswers(b, c.reads)
+		return request.DecodeReadAnswers(b, lent, c.reads)
 	case kindWrite, kindHandoff:
-		return request.DecodeWriteAnswers(b, c.writes)
+		return request.DecodeWriteAnswers(b, lent, c.writes)
 	case kindCoord:
-		return request.DecodeOpAnswers(b, c.ops)
+		return request.DecodeOpAnswers(b, lent, c.ops)
 	}
 	c.payload = b
 	return nil

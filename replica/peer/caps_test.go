@@ -351,7 +351,7 @@ func TestReadWindowFollowsWhatItBrings(t *testing.T) {
 }
 
 func TestFramesAreReadTogetherUpToTheWindow(t *testing.T) {
-	parts := []part[*request.Read]{{items: make([]*request.Read, 5)}, {items: make([]*request.Read, 3)}, {items: nil}, {items: make([]*request.Read, 1)}}
+	parts := []part[request.Read]{{items: make([]*request.Read, 5)}, {items: make([]*request.Read, 3)}, {items: nil}, {items: make([]*request.Read, 1)}}
 	for limit, want := range map[int][2]int{1: {1, 5}, 7: {1, 5}, 8: {3, 8}, 9: {4, 9}} {
 		if n, reads := together(parts, limit); n != want[0] || reads != want[1] {
 			t.Errorf("window of %d: %d frames, %d reads", limit, n, reads)

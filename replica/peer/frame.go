@@ -52,6 +52,7 @@ type frame struct {
 	id          uint64
 	deadline    time.Duration
 	payload     []byte
+	lent        bool // the payload is valid until the next read from the socket
 }
 
 // message is what can append itself to a frame as its payload.
@@ -67,8 +68,7 @@ func (r raw) appendPayload(dst []byte) []byte { return append(dst, r...) }
 // appendFrame appends f's header and m's bytes to dst. f.payload is not used.
 func appendFrame(dst []byte, f frame, m message) []byte {
 	start := len(dst)
-	dst = append(dst, make([]byte, checkedBytes)...)
-	dst = append(dst, f.kind, f.flags)
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0, f.kind, f.flags) // length and checksum: see seal
 	dst = binary.LittleEndian.AppendUint64(dst, f.id)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(f.deadline))
 	if m != nil {

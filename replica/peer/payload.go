@@ -7,23 +7,24 @@ import (
 	"github.com/holdfastdb/holdfast/request"
 )
 
-// The answers of a batch, as messages. None exceeds a frame: what does not fit is cut by request's encoders.
+// The answers of a batch, as messages, by pointer, which needs no memory of its own. None exceeds a frame: what does not fit is
+// cut by request's encoders.
 type (
 	readAnswers  []*request.Read
 	writeAnswers []*request.Write
 	opAnswers    []*request.Op
 )
 
-func (a readAnswers) appendPayload(dst []byte) []byte {
-	return request.AppendReadAnswers(dst, a, answerBytesMax)
+func (a *readAnswers) appendPayload(dst []byte) []byte {
+	return request.AppendReadAnswers(dst, *a, answerBytesMax)
 }
 
-func (a writeAnswers) appendPayload(dst []byte) []byte {
-	return request.AppendWriteAnswers(dst, a, answerBytesMax)
+func (a *writeAnswers) appendPayload(dst []byte) []byte {
+	return request.AppendWriteAnswers(dst, *a, answerBytesMax)
 }
 
-func (a opAnswers) appendPayload(dst []byte) []byte {
-	return request.AppendOpAnswers(dst, a, answerBytesMax)
+func (a *opAnswers) appendPayload(dst []byte) []byte {
+	return request.AppendOpAnswers(dst, *a, answerBytesMax)
 }
 
 // ping is the payload of a ping: the sender's clock, and its notice if it has one.

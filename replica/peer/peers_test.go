@@ -304,7 +304,7 @@ func TestWhatGathersLeavesTogetherAndIsServedTogether(t *testing.T) {
 
 func TestGroupsKeepLayoutsApart(t *testing.T) {
 	var g group[int]
-	g.add(1, part[int]{items: make([]int, GroupMax-1)})
+	g.add(1, part[int]{items: make([]*int, GroupMax-1)})
 	for _, c := range []struct {
 		name   string
 		layout uint64

@@ -9,7 +9,8 @@ import (
 // them all, and answers them together, before it reads again.
 //
 // A payload is a copy of its own, valid for ever, because values alias it and are kept: a small value must not pin the
-// whole buffer, and the buffer must not be reused under a value. Pings alone alias the buffer, until the next fill.
+// whole buffer, and the buffer must not be reused under a value. What is done with before the next fill is lent instead, and aliases
+// the buffer: pings, questions of reads, and answers, of which few bring a value (see call.settle).
 type reader struct {
 	src   io.Reader
 	max   int    // bytes of a frame
@@ -83,10 +84,19 @@ func (r *reader) next() (frame, bool, error) {
 		return frame{}, false, err
 	}
 	r.r += size
-	if f.kind&^answerOf != kindPing {
+	if f.lent = passing(f.kind); !f.lent {
 		f.payload = bytes.Clone(f.payload)
 	}
 	return f, true, nil
+}
+
+// passing reports whether frames of the kind are done with before the next fill.
+func passing(kind uint8) bool {
+	switch kind {
+	case kindPing, kindRead, kindPing | answerOf, kindRead | answerOf, kindWrite | answerOf, kindHandoff | answerOf, kindCoord | answerOf:
+		return true
+	}
+	return false
 }
 
 // growTo moves what has arrived of a large frame to a buffer of its own.

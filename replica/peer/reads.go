@@ -19,15 +19,15 @@ func (w *readWindow) adapt(n, bytes int) {
 // takeReads puts a frame's reads into the group.
 func (s *session) takeReads(f frame) {
 	layout, rest, ok := cutLayout(f.payload)
-	reads, err := request.DecodeReads(nil, rest, s.p.cfg.Q)
+	if !s.reads.fits(layout, request.Count(rest)) {
+		s.runReads()
+	}
+	reads, err := request.DecodeReads(&s.reads.room, rest, s.p.cfg.Q)
 	if !ok || err != nil {
 		s.malformed(f)
 		return
 	}
-	if !s.reads.fits(layout, len(reads)) {
-		s.runReads()
-	}
-	s.reads.add(layout, part[*request.Read]{frame: f, items: reads})
+	s.reads.add(layout, part[request.Read]{frame: f, items: reads})
 }
 
 // runReads executes the group of reads, as many frames at a time as the window allows, and lets go of what they brought as
@@ -38,17 +38,18 @@ func (s *session) runReads() {
 		n, count := together(parts, int(s.window))
 		s.readAll(reads[:count])
 		for i := range parts[:n] {
-			s.answer(kindRead, parts[i].frame.id, readAnswers(parts[i].items))
-			parts[i] = part[*request.Read]{}
+			s.answer(kindRead, parts[i].frame.id, (*readAnswers)(&parts[i].items))
 		}
-		clear(reads[:count])
+		for _, r := range reads[:count] {
+			*r = request.Read{}
+		}
 		parts, reads = parts[n:], reads[count:]
 	}
 	s.reads.reset()
 }
 
 // together returns how many of the first parts hold no more than limit reads in all, at least one part, and their reads.
-func together(parts []part[*request.Read], limit int) (n, reads int) {
+func together(parts []part[request.Read], limit int) (n, reads int) {
 	for n < len(parts) && (n == 0 || reads+len(parts[n].items) <= limit) {
 		reads += len(parts[n].items)
 		n++

@@ -32,13 +32,14 @@ type session struct {
 	wg      sync.WaitGroup
 	until   time.Duration // the read deadline that is set
 
-	reads    group[*request.Read] // of the reader alone, as is window
+	reads    group[request.Read] // of the reader alone, as is window
 	window   readWindow
 	writes   writeQueue
-	coords   chan struct{} // a token for each forwarded batch that executes
-	batches  chan frame    // unbuffered: a forwarded batch for a goroutine that has just finished one
-	controls chan struct{} // a token for each control request that executes
-	asked    atomic.Int64  // bytes of their payloads
+	running  []*group[request.Write] // that were executed last; of whoever executes them alone
+	coords   chan struct{}           // a token for each forwarded batch that executes
+	batches  chan frame              // unbuffered: a forwarded batch for a goroutine that has just finished one
+	controls chan struct{}           // a token for each control request that executes
+	asked    atomic.Int64            // bytes of their payloads
 }
 
 // accept takes connections until the listener is closed.
@@ -285,7 +286,7 @@ func (s *session) handoff(f frame) error {
 		return errProtocol
 	}
 	layout, rest, ok := cutLayout(f.payload)
-	writes, err := request.DecodeWrites(nil, rest, s.p.cfg.Q)
+	writes, err := request.DecodeWrites(new(request.Room[request.Write]), rest, s.p.cfg.Q)
 	if !ok || err != nil {
 		s.malformed(f)
 		return nil
@@ -296,7 +297,7 @@ func (s *session) handoff(f frame) error {
 		s.refuse(f, err)
 		return nil
 	}
-	s.answer(kindHandoff, f.id, writeAnswers(writes))
+	s.answer(kindHandoff, f.id, (*writeAnswers)(&writes))
 	return nil
 }
 
@@ -340,8 +341,9 @@ func (s *session) takeOps(f frame) {
 // coordinateAll executes one batch after another until the session ends. There are about as many such goroutines as batches
 // ever executed at once, so CoordinateMax at most.
 func (s *session) coordinateAll(f frame) {
+	room := new(request.Room[request.Op]) // once a batch is answered nobody holds its elements any more
 	for {
-		s.coordinateOne(f)
+		s.coordinateOne(f, room)
 		select {
 		case f = <-s.batches:
 		case <-s.life.Done():
@@ -350,11 +352,16 @@ func (s *session) coordinateAll(f frame) {
 	}
 }
 
-// coordinateOne executes a batch and gives its room back.
-func (s *session) coordinateOne(f frame) {
+// coordinateOne executes a batch and gives its tokens and its elements back.
+func (s *session) coordinateOne(f frame, room *request.Room[request.Op]) {
 	defer s.p.served.end()
 	defer func() { <-s.coords; <-s.p.coords }()
-	s.p.guard(func() { s.coordinate(f) })
+	answered := false
+	s.p.guard(func() { s.coordinate(f, room); answered = true })
+	if !answered { // who panicked may have left elements with somebody
+		*room = request.Room[request.Op]{}
+	}
+	room.Reset()
 }
 
 // takeRoom takes the tokens that a forwarded batch needs, or none.
@@ -378,10 +385,10 @@ func tryTake(tokens chan struct{}) bool {
 	}
 }
 
-func (s *session) coordinate(f frame) {
+func (s *session) coordinate(f frame, room *request.Room[request.Op]) {
 	layout, rest, ok := cutLayout(f.payload)
 	notice, rest, noticeErr := request.DecodeNotice(rest)
-	ops, err := request.DecodeOps(nil, rest, s.p.cfg.Q)
+	ops, err := request.DecodeOps(room, rest, s.p.cfg.Q)
 	if !ok || noticeErr != nil || err != nil {
 		s.malformed(f)
 		s.w.flush()
@@ -391,7 +398,7 @@ func (s *session) coordinate(f frame) {
 		return
 	}
 	s.p.handler.ServeCoordinate(s.due(f.deadline), s.from, layout, notice, ops)
-	s.answer(kindCoord, f.id, opAnswers(ops))
+	s.answer(kindCoord, f.id, (*opAnswers)(&ops))
 	s.w.flush()
 }
 
