@@ -18,7 +18,8 @@ type Store interface {
 
 // Executor runs operations.
 type Executor interface {
-	// Do answers every op of the batch in place and returns when all are answered, at the latest soon after ctx ends.
+	// Do answers every op of the batch in place and returns when all are answered, at the latest soon after ctx ends or its deadline
+	// has passed: ctx need not end by itself then.
 	// The ops run concurrently: a batch names a key twice only if all ops on it are Get, all Put, or all Modify, and
 	// the last are executed in their order.
 	//

@@ -210,8 +210,7 @@ func (c *conn) settle() {
 		return
 	}
 	if len(c.wave.ops) > 0 {
-		ctx, cancel := context.WithTimeout(c.ctx, c.srv.cfg.Budget)
-		defer cancel()
+		ctx := &due{c.ctx, time.Now().Add(c.srv.cfg.Budget)}
 		c.window.perform(ctx, c.srv.cfg.Store.Do, c.wave.ops)
 	}
 	for _, q := range c.wave.calls {

@@ -171,7 +171,10 @@ func TestBudgetEndsABatch(t *testing.T) {
 		l := newPipes()
 		s, _ := newServer(&counted{}, 1, func(cfg *Config, st *storetest.Store) {
 			cfg.Budget = 3 * time.Second
-			st.Before = func(ctx context.Context, ops []*request.Op) { <-ctx.Done() }
+			st.Before = func(ctx context.Context, ops []*request.Op) {
+				deadline, _ := ctx.Deadline()
+				<-time.After(time.Until(deadline))
+			}
 			st.Refuse = func(*request.Op) error { return context.DeadlineExceeded }
 		})
 		serve(t, s, l)

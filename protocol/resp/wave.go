@@ -2,6 +2,7 @@ package resp
 
 import (
 	"context"
+	"unsafe"
 
 	"github.com/holdfastdb/holdfast/request"
 )
@@ -24,7 +25,7 @@ func (v *wave) fits(q *call) bool {
 	}
 	v.index()
 	for _, op := range q.ops {
-		if prev := v.last[string(op.Key.Name)]; prev != nil && !commute(prev, op) {
+		if prev := v.last[nameOf(op)]; prev != nil && !commute(prev, op) {
 			return false
 		}
 	}
@@ -54,8 +55,13 @@ func (v *wave) index() {
 		v.last = make(map[string]*request.Op, len(v.ops))
 	}
 	for _, op := range v.ops {
-		v.last[string(op.Key.Name)] = op
+		v.last[nameOf(op)] = op
 	}
+}
+
+// nameOf returns the key's name without a copy: the bytes of arguments are never written again (decoder.next).
+func nameOf(op *request.Op) string {
+	return unsafe.String(unsafe.SliceData(op.Key.Name), len(op.Key.Name))
 }
 
 // add appends a call that fits. An operation that another can answer too is not executed of its own:
@@ -73,7 +79,7 @@ func (v *wave) add(q *call) {
 	}
 	v.index()
 	for i, op := range q.ops {
-		prev := v.last[string(op.Key.Name)]
+		prev := v.last[nameOf(op)]
 		if prev != nil && mergeable(prev, op) {
 			if op.Verb == request.Put {
 				*prev = *op
@@ -82,7 +88,7 @@ func (v *wave) add(q *call) {
 			continue
 		}
 		v.ops = append(v.ops, op)
-		v.last[string(op.Key.Name)] = op
+		v.last[nameOf(op)] = op
 	}
 }
 
