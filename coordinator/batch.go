@@ -15,18 +15,24 @@ type batch struct {
 	c        *Coordinator
 	view     *View
 	deadline time.Time
+	began    time.Time // the reads
 
 	mu       sync.Mutex
 	ops      []*request.Op
 	answered []bool
+	one      [1]bool                // where answered is, of a single operation
 	kept     map[int]request.Result // answers that wait for a moment not after the deadline
 	open     int
 	ended    bool
-	done     chan struct{}
+	waiter   *waiter // until wait returns; see there
 }
 
 func newBatch(c *Coordinator, view *View, ops []*request.Op, deadline time.Time) *batch {
-	return &batch{c: c, view: view, deadline: deadline, ops: ops, answered: make([]bool, len(ops)), open: len(ops), done: make(chan struct{})}
+	b := &batch{c: c, view: view, deadline: deadline, ops: ops, open: len(ops), waiter: c.waiters.take()}
+	if b.answered = b.one[:]; len(ops) != 1 {
+		b.answered = make([]bool, len(ops))
+	}
+	return b
 }
 
 // answer records the result of operation i; the first one counts.
@@ -39,7 +45,7 @@ func (b *batch) answer(i int, r request.Result) {
 	b.answered[i] = true
 	b.ops[i].Result = r
 	if b.open--; b.open == 0 {
-		close(b.done)
+		b.waiter.done <- struct{}{} // which has room: nobody else does this
 	}
 }
 
@@ -62,7 +68,7 @@ func (b *batch) running(i int) bool {
 
 // start sends out everything: first what other nodes do, so that they work while this one does its own.
 func (b *batch) start() {
-	var gets, own []int
+	gets, own := make([]int, 0, batchUsual), make([]int, 0, batchUsual)
 	away := make(map[way][]int)
 	for i, op := range b.ops {
 		if !op.Verb.Writes() {
@@ -91,22 +97,13 @@ func (b *batch) start() {
 	}
 }
 
-// wait returns when every operation is answered, or at the deadline with a true answer for those that are not.
+// wait returns when every operation is answered, or at the deadline with a true answer for those that are not. It is called once, at
+// the batch's end; no late answer touches the waiter after it.
 func (b *batch) wait(ctx context.Context) {
-	select {
-	case <-b.done:
-		return
-	default:
-	}
-	timer := time.NewTimer(time.Until(b.deadline))
-	defer timer.Stop()
-	select {
-	case <-b.done:
-	case <-timer.C:
-		b.end()
-	case <-ctx.Done():
+	if !b.waiter.wait(ctx, b.deadline) {
 		b.end()
 	}
+	b.c.waiters.free(b.waiter)
 }
 
 func (b *batch) end() {
@@ -129,28 +126,28 @@ func (b *batch) end() {
 }
 
 func (b *batch) read(gets []int) {
-	began := time.Now()
-	asks := make([]asking, len(gets))
+	b.began = time.Now()
+	r := &reading{}
+	r.begin(b.c, b.view, len(gets), b.deadline, b)
+	r.repair = true
 	for j, i := range gets {
-		asks[j] = asking{key: b.ops[i].Key, r: b.ops[i].R}
+		r.gets[j].want, r.gets[j].at = asking{key: b.ops[i].Key, r: b.ops[i].R}, i
 	}
-	left := len(gets)
-	b.c.startRead(b.view, asks, b.deadline, true, func(j int, s causal.State, err error) {
-		b.answer(gets[j], request.Result{State: s, Err: err})
-		if left--; left == 0 {
-			b.c.observe("read", began)
-		}
-	})
+	r.start()
+}
+
+// found implements finder.
+func (b *batch) found(g *getting, s causal.State, err error, last bool) {
+	b.answer(g.at, request.Result{State: s, Err: err})
+	if last {
+		b.c.observe("read", b.began)
+	}
 }
 
 // coordinate carries out writes whose coordinator is this node.
 func (b *batch) coordinate(own []int) {
-	ops, made := make([]*request.Op, len(own)), make([]request.Op, len(own))
-	for j, i := range own {
-		made[j] = freshOp(b.ops[i])
-		ops[j] = &made[j]
-	}
-	b.c.coordinate(b.view, ops, b.deadline, func(j int, r request.Result) { b.answer(own[j], r) })
+	as := b.attempts(own)
+	b.c.coordinate(b.view, sent(as), b.deadline, func(j int, r request.Result) { b.answer(as[j].at, r) })
 }
 
 // freshOp copies an operation, without its result, for an attempt that may outlive the batch.

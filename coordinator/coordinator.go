@@ -63,6 +63,8 @@ type Coordinator struct {
 		sync.Mutex
 		reigns []*reign // those that have not ended, the present one apart
 	}
+	settled  func(causal.Stamp) bool // Settlement.Settled, made once
+	waiters  waiters
 	turn     atomic.Uint32 // rotates the replica asked first
 	hedges   atomic.Int64  // hedges that may still be sent
 	inFlight struct{ ops, bytes atomic.Int64 }
@@ -96,6 +98,9 @@ func New(cfg Config) *Coordinator {
 	}
 	cfg.Budget = min(cfg.Budget, BudgetMax)
 	c := &Coordinator{Config: cfg}
+	if cfg.Settlement != nil {
+		c.settled = cfg.Settlement.Settled
+	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.queues.m = make(map[string]*queue)
 	c.dues.init()

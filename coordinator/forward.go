@@ -18,7 +18,12 @@ type attempt struct {
 	lost  bool           // an earlier attempt was perhaps executed
 	until time.Time      // the deadline of the present attempt, if it is forwarded
 	quiet time.Time      // none of the lost attempts is executed from then on; zero: none was lost on its way
+	first request.Op     // what is sent first
 	room  [2]ring.NodeID // where tried begins
+	alone struct {       // what stands for a batch of this attempt alone
+		self [1]*attempt
+		sent [1]*request.Op
+	}
 }
 
 // way is what one forwarded frame has in common: operations that may be run again are not waited for as long as those
@@ -32,29 +37,45 @@ func wayOf(to ring.NodeID, op *request.Op) way { return way{to, !op.Verb.Idempot
 
 // attempts copies operations for attempts that may outlive the batch, in one piece of memory.
 func (b *batch) attempts(at []int) []*attempt {
-	out, made, ops := make([]*attempt, len(at)), make([]attempt, len(at)), make([]request.Op, len(at))
+	made := make([]attempt, len(at))
+	out := made[0].alone.self[:]
+	if len(at) > 1 {
+		out = make([]*attempt, len(at))
+	}
 	for j, i := range at {
-		ops[j] = freshOp(b.ops[i])
-		out[j] = &made[j]
-		out[j].at, out[j].op, out[j].tried = i, &ops[j], made[j].room[:0]
+		a := &made[j]
+		a.at, a.first = i, freshOp(b.ops[i])
+		a.op, a.tried = &a.first, a.room[:0]
+		out[j] = a
 	}
 	return out
+}
+
+// sent returns the operations that attempts send now. The slice is of an attempt alone when it sends its first, which it does once.
+func sent(as []*attempt) []*request.Op {
+	if len(as) == 1 && as[0].op == &as[0].first {
+		as[0].alone.sent[0] = as[0].op
+		return as[0].alone.sent[:]
+	}
+	ops := make([]*request.Op, len(as))
+	for j, a := range as {
+		ops[j] = a.op
+	}
+	return ops
 }
 
 // forward sends operations to another node to coordinate, and goes on to the next node with those that it did not
 // carry out.
 func (b *batch) forward(to ring.NodeID, as []*attempt) {
-	ops := make([]*request.Op, len(as))
-	for j, a := range as {
+	for _, a := range as {
 		a.tried = append(a.tried, to)
-		ops[j] = a.op
 	}
 	b.c.Counters.Forwards.Add(int64(len(as)))
 	until := b.attemptDeadline(as)
 	for _, a := range as {
 		a.until = until
 	}
-	b.c.Peers.Coordinate(to, ops, b.c.view.Load().Version, b.c.Settlement.Notice(), until, func(err error) {
+	b.c.Peers.Coordinate(to, sent(as), b.c.view.Load().Version, b.c.Settlement.Notice(), until, func(err error) {
 		b.returned(as, err)
 	})
 }
@@ -132,8 +153,8 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 		b.conclude(a, request.Result{Err: b.final(a, r.Err)})
 		return ring.NodeID{}, false
 	}
-	next := freshOp(a.op)
-	cp := &next
+	cp := new(request.Op)
+	*cp = freshOp(a.op)
 	if lost {
 		b.c.Counters.Retries.Add(1)
 		cp.Attempt++
@@ -143,10 +164,14 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 	}
 	a.op = cp
 	if again {
-		time.AfterFunc(pause(stale(r.Err)), func() { b.startOver(a, r.Err) })
+		b.startOverLater(a, r.Err)
 		return ring.NodeID{}, false
 	}
 	return to, true
+}
+
+func (b *batch) startOverLater(a *attempt, err error) {
+	time.AfterFunc(pause(stale(err)), func() { b.startOver(a, err) })
 }
 
 // startOver tries all coordinators once more, after the connections to those tried had a moment to come back.
@@ -176,8 +201,12 @@ func (b *batch) conclude(a *attempt, r request.Result) {
 		b.answer(a.at, r)
 		return
 	}
-	b.keep(a.at, r)
-	time.AfterFunc(time.Until(a.quiet), func() { b.answer(a.at, r) })
+	b.concludeLater(a.at, r, a.quiet)
+}
+
+func (b *batch) concludeLater(at int, r request.Result, quiet time.Time) {
+	b.keep(at, r)
+	time.AfterFunc(time.Until(quiet), func() { b.answer(at, r) })
 }
 
 // removesWhatItMeets reports whether an operation removes what its coordinator holds, rather than what its client names. A
@@ -240,12 +269,10 @@ func (b *batch) retryHere(as []*attempt) {
 
 // coordinateHere carries out this node's own share of its clients' operations.
 func (b *batch) coordinateHere(view *View, as []*attempt) {
-	ops := make([]*request.Op, len(as))
-	for j, a := range as {
+	for _, a := range as {
 		a.tried = append(a.tried, b.view.Self)
-		ops[j] = a.op
 	}
-	b.c.coordinate(view, ops, b.deadline, func(j int, r request.Result) {
+	b.c.coordinate(view, sent(as), b.deadline, func(j int, r request.Result) {
 		if !mayGoOn(r.Err) {
 			b.conclude(as[j], b.afterLoss(as[j], r))
 			return

@@ -41,7 +41,12 @@ const (
 // them), then in ring order; of a partition that is changing owners, those that are read. With primariesOnly, fallbacks are not asked: their emptiness must not grant a lock.
 // ok is false when fewer than r are in reach.
 func NewGet(pl *Place, self, near ring.NodeID, r int, primariesOnly bool) (g Get, ok bool) {
-	g = Get{r: r, asks: make([]Ask, 0, len(pl.Primaries))}
+	return newGetIn(make([]Ask, 0, len(pl.Primaries)), pl, self, near, r, primariesOnly)
+}
+
+// newGetIn is NewGet with memory for the asks, which it may outgrow.
+func newGetIn(asks []Ask, pl *Place, self, near ring.NodeID, r int, primariesOnly bool) (g Get, ok bool) {
+	g = Get{r: r, asks: asks}
 	down := 0
 	for i, id := range pl.Readers() {
 		if pl.Up[i] {

@@ -29,7 +29,10 @@ const (
 	bytesInFlightMax = 512 << 20 // bytes of keys and values of those
 	queueMax         = 1024      // read-modify-writes waiting for one key
 	roundOpsMax      = 256       // read-modify-writes of one key served by one round
-	copiesUsual      = 2         // copies of a put that memory is set aside for: N-1
+	copiesUsual      = 2         // copies of a put, and nodes that they go to, that memory is set aside for: N-1
+	questionsUsual   = 2         // nodes that a batch asks that memory is set aside for
+	framesUsual      = 8         // frames of one event that memory is set aside for
+	batchUsual       = 64        // operations of one batch that memory is set aside for on the stack
 	duesMax          = 1 << 15   // hints, cancellations and repairs waiting for the background worker
 	duesBatch        = 64        // of those handled in one store commit or one frame
 

@@ -22,7 +22,7 @@ type Minting struct {
 	first   causal.Dot    // of a fold: what the first write minted; zero: it found itself overwritten
 	now     int64         // Unix milliseconds
 	settled func(causal.Stamp) bool
-	late    func(i int) bool // whether the deadline of operation i has passed; nil: it has none
+	late    deadlines // of the operations; nil: there are none
 
 	results []request.Result  // one for each of ops
 	one     [1]request.Result // where results are, of a single operation
@@ -40,10 +40,18 @@ func NewMinting(ops []*request.Op, now int64, settled func(causal.Stamp) bool) *
 func (m *Minting) Over(read causal.State) { m.read = read }
 
 // Until has operations whose deadline has passed when the key is locked, as late tells by their index, not executed.
-func (m *Minting) Until(late func(i int) bool) { m.late = late }
+func (m *Minting) Until(late func(i int) bool) { m.late = deadlineFunc(late) }
+
+// deadlines says whether the deadline of operation i has passed.
+type deadlines interface{ isLate(i int) bool }
+
+// deadlineFunc is deadlines.
+type deadlineFunc func(i int) bool
+
+func (f deadlineFunc) isLate(i int) bool { return f(i) }
 
 func (m *Minting) isLate(i int) bool {
-	return m.late != nil && m.late(i) && !fault.On(fault.MintLate) && !fault.On(fault.RunStaleFrame)
+	return m.late != nil && m.late.isLate(i) && !fault.On(fault.MintLate) && !fault.On(fault.RunStaleFrame)
 }
 
 // Fold returns the second write of a Put of which the first, delta, met siblings elsewhere that outstamp it: it removes

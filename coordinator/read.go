@@ -22,24 +22,35 @@ type reading struct {
 	view     *View
 	deadline time.Time
 	repair   bool
-	report   func(i int, s causal.State, err error)
+	finder   finder
 
-	mu    sync.Mutex
-	gets  []getting
-	open  int // not decided
-	hedge *time.Timer
-	again *time.Timer // set while something that broke waits to be asked again
+	mu     sync.Mutex
+	gets   []getting
+	open   int // not decided
+	framed int // of room.frames, those that are used
+	hedge  *time.Timer
+	again  *time.Timer // set while something that broke waits to be asked again
+
+	room struct { // where these begin, of a single get
+		gets   [1]getting
+		own    [1]*request.Read
+		frames [questionsUsual]inquiry // and of several
+	}
 }
 
 type getting struct {
 	Get
-	key     request.Key
-	view    *View // that it was planned by: its questions go out under that layout
-	planned int   // how often it was; answers to an earlier plan do not count
 	want    asking
-	digest  uint64 // of the node's own copy, if it was asked
-	own     bool   // digest is valid
-	stale   bool   // a node knew a newer layout
+	at      int          // of a batch's read, its operation
+	view    *View        // that it was planned by: its questions go out under that layout
+	planned int          // how often it was; answers to an earlier plan do not count
+	room    [3]Ask       // where the asks begin
+	copy    request.Read // the node's own
+	first   request.Read // asked first of another; of a later question it is apart
+	used    bool         // first is
+	digest  uint64       // of the node's own copy, if it was asked
+	own     bool         // digest is valid
+	stale   bool         // a node knew a newer layout
 	decided bool
 	asked   int // open questions
 }
@@ -51,36 +62,52 @@ type question struct {
 	read     *request.Read
 }
 
-// startRead reads keys by quorum and reports each once, under no lock of the caller's; it returns when all questions
-// are sent. report runs under the reading's lock and must not block. With repair, stale replicas are repaired later.
-func (c *Coordinator) startRead(view *View, asks []asking, deadline time.Time, repair bool, report func(int, causal.State, error)) {
-	r := &reading{c: c, view: view, deadline: deadline, repair: repair, report: report, gets: make([]getting, len(asks)), open: len(asks)}
+// finder is told of each get of a batch once, of the last one that it is so. It is called under the reading's lock and must not block.
+type finder interface {
+	found(g *getting, s causal.State, err error, last bool)
+}
+
+// finderFunc is a finder.
+type finderFunc func(g *getting, s causal.State, err error)
+
+func (f finderFunc) found(g *getting, s causal.State, err error, _ bool) { f(g, s, err) }
+
+// begin makes room for n gets, whose want is set before start.
+func (r *reading) begin(c *Coordinator, view *View, n int, deadline time.Time, f finder) {
+	r.c, r.view, r.deadline, r.finder, r.open = c, view, deadline, f, n
+	if r.gets = r.room.gets[:]; n != 1 {
+		r.gets = make([]getting, n)
+	}
+}
+
+// start reads keys by quorum and reports each once, under no lock of the caller's; it returns when all questions are sent. With repair,
+// stale replicas are repaired later.
+func (r *reading) start() {
 	r.mu.Lock()
-	near := c.near(view, view.Place(asks[0].key.Partition))
-	for i, a := range asks {
-		r.gets[i].key, r.gets[i].want = a.key, a
-		r.plan(i, view, near)
+	near := r.c.near(r.view, r.view.Place(r.gets[0].want.key.Partition))
+	for i := range r.gets {
+		r.plan(i, r.view, near)
 	}
 	r.readOwn()
-	frames := make(map[destination][]question)
+	out := make(inquiries, 0, framesUsual)
 	for i := range r.gets {
-		r.step(i, frames)
+		r.step(i, &out)
 	}
 	if r.open > 0 {
 		r.hedge = time.AfterFunc(hedgeAfter, r.askMore)
 	}
 	r.mu.Unlock()
-	c.earnHedges(len(asks))
-	r.send(frames)
+	r.c.earnHedges(len(r.gets))
+	r.send(out)
 }
 
 func (r *reading) plan(i int, view *View, near ring.NodeID) {
 	g := &r.gets[i]
-	pl := view.Place(g.key.Partition)
+	pl := view.Place(g.want.key.Partition)
 	need := view.read(pl, g.want.r)
 	g.view, g.planned = view, g.planned+1
 	var ok bool
-	if g.Get, ok = NewGet(pl, view.Self, near, need, g.want.primariesOnly); !ok {
+	if g.Get, ok = newGetIn(g.room[:0], pl, view.Self, near, need, g.want.primariesOnly); !ok {
 		r.decide(i, noQuorum("get", need, g.Reach()))
 	}
 }
@@ -88,37 +115,43 @@ func (r *reading) plan(i int, view *View, near ring.NodeID) {
 // readOwn asks the node's own store for every key of which it is a replica. It runs before anything is sent, so that
 // the others can be told the digest and spare the value.
 func (r *reading) readOwn() {
-	var own []*request.Read
-	var at []int
+	own := r.room.own[:0]
+	if len(r.gets) > 1 {
+		own = make([]*request.Read, 0, len(r.gets))
+	}
 	for i := range r.gets {
-		g := &r.gets[i]
-		if g.decided || g.asks[0].Node != r.view.Self {
-			continue
+		if g := &r.gets[i]; !g.decided && g.asks[0].Node == r.view.Self {
+			g.copy.Key = g.want.key
+			own = append(own, &g.copy)
 		}
-		g.Next()
-		own = append(own, &request.Read{Key: g.key})
-		at = append(at, i)
 	}
 	if len(own) == 0 {
 		return
 	}
 	r.c.Store.Read(own)
-	for j, i := range at {
-		g := &r.gets[i]
-		if own[j].Err != nil {
-			g.Fail(0)
-			continue
+	for i := range r.gets {
+		if g := &r.gets[i]; !g.decided && g.asks[0].Node == r.view.Self {
+			g.Next()
+			r.tookOwn(g)
 		}
-		g.Answer(0, own[j].State)
-		// A tombstone's digest is that of nothing at all, and so it should be for a reader. Whoever reads in order to write
-		// wants to know of it: what one node alone knows to be deleted is not deleted yet.
-		g.digest = own[j].State.Digest()
-		g.own = r.repair || len(own[j].State.Siblings) > 0
 	}
 }
 
+// tookOwn takes what the own store said to the first question.
+func (r *reading) tookOwn(g *getting) {
+	if g.copy.Err != nil {
+		g.Fail(0)
+		return
+	}
+	g.Answer(0, g.copy.State)
+	// A tombstone's digest is that of nothing at all, and so it should be for a reader. Whoever reads in order to write
+	// wants to know of it: what one node alone knows to be deleted is not deleted yet.
+	g.digest = g.copy.State.Digest()
+	g.own = r.repair || len(g.copy.State.Siblings) > 0
+}
+
 // step decides a get if it can be, else collects the questions that it still wants to ask.
-func (r *reading) step(i int, frames map[destination][]question) {
+func (r *reading) step(i int, out *inquiries) {
 	g := &r.gets[i]
 	if g.decided {
 		r.repairLate(i)
@@ -129,7 +162,7 @@ func (r *reading) step(i int, frames map[destination][]question) {
 		r.repairLate(i)
 		return
 	}
-	for g.Wanted() > 0 && r.ask(i, frames) {
+	for g.Wanted() > 0 && r.ask(i, out) {
 	}
 	if g.Hopeless() && !r.mayAskAgain(i) {
 		r.decide(i, noQuorum("get", g.r, g.Have()))
@@ -140,7 +173,7 @@ func (r *reading) step(i int, frames map[destination][]question) {
 // there is time to ask again. It sets the timer for that.
 func (r *reading) mayAskAgain(i int) bool {
 	g := &r.gets[i]
-	pl := r.c.view.Load().Place(g.key.Partition)
+	pl := r.c.view.Load().Place(g.want.key.Partition)
 	if time.Until(r.deadline) < 2*againAfter || pl.Since <= g.view.Version && !g.brokeInReach(pl.up) {
 		return false
 	}
@@ -152,26 +185,26 @@ func (r *reading) mayAskAgain(i int) bool {
 
 // askBroken asks again what broke.
 func (r *reading) askBroken() {
-	frames := make(map[destination][]question)
+	out := make(inquiries, 0, framesUsual)
 	r.mu.Lock()
 	r.again = nil
 	for i := range r.gets {
 		if g := &r.gets[i]; !g.decided && g.Hopeless() {
 			if !r.replan(i) {
-				g.AskAgain(r.c.view.Load().Place(g.key.Partition).up)
+				g.AskAgain(r.c.view.Load().Place(g.want.key.Partition).up)
 			}
-			r.step(i, frames)
+			r.step(i, &out)
 		}
 	}
 	r.mu.Unlock()
-	r.send(frames)
+	r.send(out)
 }
 
 // replan begins a get anew by the present view if the partition's roles have changed since it was planned: what was answered by the
 // old ones does not count.
 func (r *reading) replan(i int) bool {
 	g, now := &r.gets[i], r.c.view.Load()
-	pl := now.Place(g.key.Partition)
+	pl := now.Place(g.want.key.Partition)
 	if pl.Since <= g.view.Version {
 		return false
 	}
@@ -191,7 +224,7 @@ func (g *Get) brokeInReach(up func(ring.NodeID) bool) bool {
 }
 
 // ask takes the next replica of a get.
-func (r *reading) ask(i int, frames map[destination][]question) bool {
+func (r *reading) ask(i int, out *inquiries) bool {
 	g := &r.gets[i]
 	at := g.Next()
 	if at < 0 {
@@ -200,7 +233,7 @@ func (r *reading) ask(i int, frames map[destination][]question) bool {
 	a := g.asks[at]
 	if a.Node == g.view.Self {
 		// As a primary it was asked first, but for a get that was planned anew.
-		own := []*request.Read{{Key: g.key}}
+		own := []*request.Read{{Key: g.want.key}}
 		r.c.Store.Read(own)
 		if own[0].Err != nil {
 			g.Fail(at)
@@ -212,14 +245,23 @@ func (r *reading) ask(i int, frames map[destination][]question) bool {
 		}
 		return true
 	}
-	q := &request.Read{Key: g.key, Digest: g.digest, Compare: g.own}
+	q := g.question()
+	*q = request.Read{Key: g.want.key, Digest: g.digest, Compare: g.own}
 	if a.Fallback {
 		q.Role = request.RoleFallback
 	}
 	g.asked++
-	to := destination{a.Node, g.view}
-	frames[to] = append(frames[to], question{get: i, ask: at, planned: g.planned, read: q})
+	out.to(destination{a.Node, g.view}, r).add(question{get: i, ask: at, planned: g.planned, read: q})
 	return true
+}
+
+// question returns room for a question. What it returned before stays where it is.
+func (g *getting) question() *request.Read {
+	if g.used {
+		return new(request.Read)
+	}
+	g.used = true
+	return &g.first
 }
 
 func (r *reading) decide(i int, err error) {
@@ -229,25 +271,22 @@ func (r *reading) decide(i int, err error) {
 	}
 	g.decided = true
 	r.c.Settlement.Observe(g.Result())
-	r.report(i, g.Result(), err)
-	if r.open--; r.open == 0 && r.hedge != nil {
+	r.open--
+	r.finder.found(g, g.Result(), err, r.open == 0)
+	if r.open == 0 && r.hedge != nil {
 		r.hedge.Stop()
 	}
 }
 
-func (r *reading) send(frames map[destination][]question) {
-	for to, qs := range frames {
-		reads := make([]*request.Read, len(qs))
-		for j, q := range qs {
-			reads[j] = q.read
-		}
-		r.c.Peers.Read(to.to, reads, to.view.Version, r.deadline, func(err error) { r.returned(qs, err) })
+func (r *reading) send(out inquiries) {
+	for _, f := range out {
+		r.c.Peers.Read(f.to.to, f.reads, f.to.view.Version, r.deadline, f.returned)
 	}
 }
 
 // returned takes the answers of one frame.
 func (r *reading) returned(qs []question, err error) {
-	frames := make(map[destination][]question)
+	out := make(inquiries, 0, framesUsual)
 	r.mu.Lock()
 	for _, q := range qs {
 		g := &r.gets[q.get]
@@ -270,24 +309,24 @@ func (r *reading) returned(qs []question, err error) {
 		default:
 			g.Answer(q.ask, q.read.State)
 		}
-		r.step(q.get, frames)
+		r.step(q.get, &out)
 	}
 	r.mu.Unlock()
-	r.send(frames)
+	r.send(out)
 }
 
 // askMore hedges: every get still open asks one more replica, within the node's budget of hedges.
 func (r *reading) askMore() {
-	frames := make(map[destination][]question)
+	out := make(inquiries, 0, framesUsual)
 	r.mu.Lock()
 	for i := range r.gets {
 		if g := &r.gets[i]; !g.decided && g.next < len(g.asks) && r.c.spendHedge() {
 			r.c.Counters.Hedges.Add(1)
-			r.ask(i, frames)
+			r.ask(i, &out)
 		}
 	}
 	r.mu.Unlock()
-	r.send(frames)
+	r.send(out)
 }
 
 // repairLate repairs stale replicas once nobody is left to answer: late replies count too.
@@ -298,7 +337,7 @@ func (r *reading) repairLate(i int) {
 	}
 	merged := g.Result()
 	for node := range g.Stale {
-		r.c.dues.add(due{kind: dueRepair, target: node, key: g.key, state: merged, until: r.deadline.Add(copyDeadline)}, &r.c.Counters)
+		r.c.dues.add(due{kind: dueRepair, target: node, key: g.want.key, state: merged, until: r.deadline.Add(copyDeadline)}, &r.c.Counters)
 	}
 }
 

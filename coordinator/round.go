@@ -220,10 +220,15 @@ func (c *Coordinator) readAll(view *View, turns []turn) ([]causal.State, []error
 	}
 	var wg sync.WaitGroup
 	wg.Add(len(asks))
-	c.startRead(view, asks, latest(turns), false, func(j int, s causal.State, err error) {
-		states[at[j]], errs[at[j]] = s, err
+	r := &reading{}
+	r.begin(c, view, len(asks), latest(turns), finderFunc(func(g *getting, s causal.State, err error) {
+		states[g.at], errs[g.at] = s, err
 		wg.Done()
-	})
+	}))
+	for j := range asks {
+		r.gets[j].want, r.gets[j].at = asks[j], at[j]
+	}
+	r.start()
 	wg.Wait()
 	return states, errs
 }
@@ -245,10 +250,10 @@ func (c *Coordinator) roundIntent(t turn, read causal.State) intent {
 func (c *Coordinator) writeAll(turns []turn, intents []intent, at []int) {
 	var wg sync.WaitGroup
 	wg.Add(len(intents))
-	c.startWrite(intents, latest(turns), func(j int, out *written) {
-		answerTurn(turns[at[j]], intents[j].m, out)
+	c.startWrite(intents, latest(turns), reportFunc(func(j int, p *putting) {
+		answerTurn(turns[at[j]], p.m, &p.written)
 		wg.Done()
-	})
+	}))
 	wg.Wait()
 }
 

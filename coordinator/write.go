@@ -17,25 +17,34 @@ import (
 type writing struct {
 	c        *Coordinator
 	deadline time.Time
-	report   func(i int, w *written)
+	report   reporter
 
 	mu       sync.Mutex
 	puts     []putting
 	copies   []request.Write // where copies come from
+	framed   int             // of room.frames, those that are used
 	onWay    int             // copies sent and not answered
 	patience *time.Timer
 	again    *time.Timer // set while copies that broke wait to be sent again
+
+	room struct { // where these begin, of a single put
+		puts   [1]putting
+		own    [1]*request.Write
+		copies [copiesUsual]request.Write
+		frames [copiesUsual]frame // and of several
+	}
 }
 
 type putting struct {
 	Put
 	written
+	intent
 	view    *View         // that it was planned by: its copies go out under that layout
 	room    [4]Leg        // where the legs begin
 	own     request.Write // the node's own copy
-	minting *Minting
-	w       uint8 // as asked for
-	stale   bool  // a node knew a newer layout
+	at      int           // of a plain write, its operation
+	plain   Minting       // of a plain write
+	stale   bool          // a node knew a newer layout
 	decided bool
 	stored  bool // minted and committed here
 }
@@ -55,43 +64,58 @@ type intent struct {
 	m   *Minting
 }
 
-// copyOf is one leg of one put on its way in a frame.
-type copyOf struct {
-	put, leg int
-	write    *request.Write
-}
+// reporter is told of each write of a batch once. It is called under the writing's lock and must not block.
+type reporter interface{ wrote(i int, p *putting) }
 
-// destination is where a frame goes, and the view by which everything in it was planned: a layout's quorum must not be
-// counted from copies that were accepted under another.
-type destination struct {
-	to   ring.NodeID
-	view *View
-}
+// reportFunc is a reporter.
+type reportFunc func(i int, p *putting)
+
+func (f reportFunc) wrote(i int, p *putting) { f(i, p) }
 
 // startWrite mints and stores a batch here, sends the copies, and reports each write once: W reached, or not, or never
-// begun: when every copy was answered and none that broke is left to be sent again by the deadline. It returns when everything is sent. report runs under the writing's
-// lock and must not block. The caller is counted in c.wg, and the writing is too until its last copy is answered.
-func (c *Coordinator) startWrite(intents []intent, deadline time.Time, report func(int, *written)) {
+// begun: when every copy was answered and none that broke is left to be sent again by the deadline. It returns when everything is sent.
+// The caller is counted in c.wg, and the writing is too until its last copy is answered.
+func (c *Coordinator) startWrite(intents []intent, deadline time.Time, report reporter) {
+	w := &writing{}
+	w.begin(c, len(intents), deadline, report)
+	for i := range intents {
+		w.puts[i].intent = intents[i]
+	}
+	w.start()
+}
+
+// begin makes room for n puts, whose intents are set before start.
+func (w *writing) begin(c *Coordinator, n int, deadline time.Time, report reporter) {
+	w.c, w.deadline, w.report = c, deadline, report
+	w.puts, w.copies = w.room.puts[:], w.room.copies[:0]
+	if n != 1 {
+		w.puts, w.copies = make([]putting, n), nil
+	}
+}
+
+func (w *writing) start() {
+	c := w.c
 	c.wg.Add(1)
-	w := &writing{c: c, deadline: deadline, report: report, puts: make([]putting, len(intents))}
 	reign := c.within()
 	w.mu.Lock()
-	own, at := w.plan(reign.view, intents)
+	own := w.plan(reign.view)
 	w.mu.Unlock()
 	var err error
 	if len(own) > 0 {
 		err = c.Store.Write(c.ctx, own) // not under the lock: it waits for the disk
 	}
 	reign.leave()
-	frames := make(map[destination][]copyOf)
+	out := make(frames, 0, framesUsual)
 	w.mu.Lock()
-	for _, i := range at {
-		w.storedHere(i, err, frames)
+	for i := range w.puts {
+		if !w.puts[i].decided {
+			w.storedHere(i, err, &out)
+		}
 	}
 	w.patience = time.AfterFunc(copyPatience, w.slow)
 	w.mayEnd()
 	w.mu.Unlock()
-	w.send(frames)
+	w.send(out)
 }
 
 // mayEnd ends the writing once no copy is on its way or waits to be sent again.
@@ -102,32 +126,35 @@ func (w *writing) mayEnd() {
 	}
 }
 
-// plan makes the quorum decision of each intent and the node's own copies of those that may go on.
-func (w *writing) plan(view *View, intents []intent) (own []*request.Write, at []int) {
-	for i, in := range intents {
+// plan makes the quorum decision of each intent and returns the node's own copies of those that may go on. The others are decided.
+func (w *writing) plan(view *View) (own []*request.Write) {
+	if own = w.room.own[:0]; len(w.puts) > 1 {
+		own = make([]*request.Write, 0, len(w.puts))
+	}
+	for i := range w.puts {
 		p := &w.puts[i]
-		p.view, p.minting, p.w = view, in.m, in.w
-		if p.err = p.plan(in.key); p.err != nil {
+		p.view = view
+		if p.err = p.plan(); p.err != nil {
 			w.decide(i)
 			continue
 		}
-		own, at = append(own, &p.own), append(at, i)
+		own = append(own, &p.own)
 	}
-	return own, at
+	return own
 }
 
 // plan makes the quorum decision of one intent, and the node's own copy. An error means that the write may not go on.
-func (p *putting) plan(key request.Key) error {
-	pl, self := p.view.Place(key.Partition), p.view.Self
+func (p *putting) plan() error {
+	pl, self := p.view.Place(p.key.Partition), p.view.Self
 	if !pl.IsPrimary(self) && !pl.isFallback(self) {
 		return request.ErrNotOwner // the layout changed since the operation was brought here
 	}
-	need := p.view.write(pl, p.w)
+	need := p.view.write(pl, p.intent.w)
 	var ok bool
 	if p.Put, ok = newPutIn(p.room[:0], pl, self, need); !ok {
 		return noQuorum("put", need, p.Reach())
 	}
-	p.own = request.Write{Key: key, Mint: p.minting, Reserve: p.minting.Frees()}
+	p.own = request.Write{Key: p.key, Mint: p.m, Reserve: p.m.Frees()}
 	for _, l := range p.Legs() {
 		switch {
 		case l.Node == self && !l.For.IsZero():
@@ -140,7 +167,7 @@ func (p *putting) plan(key request.Key) error {
 }
 
 // storedHere takes the outcome of the node's own copy and plans the frames to the others.
-func (w *writing) storedHere(i int, commit error, frames map[destination][]copyOf) {
+func (w *writing) storedHere(i int, commit error, out *frames) {
 	p := &w.puts[i]
 	switch {
 	case commit != nil && request.NotExecuted(commit):
@@ -164,13 +191,13 @@ func (w *writing) storedHere(i int, commit error, frames map[destination][]copyO
 		case l.Node == p.view.Self:
 			w.acked(i, leg)
 		case l.State == LegOpen:
-			w.add(i, leg, frames)
+			w.add(i, leg, out)
 		}
 	}
 	w.settle(i)
 }
 
-func (w *writing) add(i, leg int, frames map[destination][]copyOf) {
+func (w *writing) add(i, leg int, out *frames) {
 	p := &w.puts[i]
 	l := p.Legs()[leg]
 	cp := w.newCopy()
@@ -180,12 +207,7 @@ func (w *writing) add(i, leg int, frames map[destination][]copyOf) {
 		w.c.Counters.Fallbacks.Add(1)
 	}
 	w.onWay++
-	to := destination{l.Node, p.view}
-	frame, ok := frames[to]
-	if !ok {
-		frame = make([]copyOf, 0, len(w.puts))
-	}
-	frames[to] = append(frame, copyOf{put: i, leg: leg, write: cp})
+	out.to(destination{l.Node, p.view}, w).add(copyOf{put: i, leg: leg, write: cp})
 }
 
 // newCopy returns room for one copy. What it returned before stays where it is.
@@ -198,24 +220,20 @@ func (w *writing) newCopy() *request.Write {
 	return &w.copies[n]
 }
 
-func (w *writing) send(frames map[destination][]copyOf) {
-	for to, cs := range frames {
-		ws := make([]*request.Write, len(cs))
-		for j, c := range cs {
-			ws[j] = c.write
-		}
-		w.c.Peers.Write(to.to, ws, to.view.Version, time.Now().Add(copyDeadline), func(err error) { w.returned(cs, err) })
+func (w *writing) send(out frames) {
+	for _, f := range out {
+		w.c.Peers.Write(f.to.to, f.sent, f.to.view.Version, time.Now().Add(copyDeadline), f.returned)
 	}
 }
 
 // returned takes the answers of one frame.
 func (w *writing) returned(cs []copyOf, err error) {
-	frames := make(map[destination][]copyOf)
+	out := make(frames, 0, framesUsual)
 	w.mu.Lock()
 	w.onWay -= len(cs)
 	for _, c := range cs {
 		if failure := firstError(err, c.write.Err); failure != nil {
-			w.failed(c.put, c.leg, frames)
+			w.failed(c.put, c.leg, &out)
 			if broke(failure) {
 				w.puts[c.put].Broken(c.leg)
 			}
@@ -232,7 +250,7 @@ func (w *writing) returned(cs []copyOf, err error) {
 	}
 	w.mayEnd()
 	w.mu.Unlock()
-	w.send(frames)
+	w.send(out)
 }
 
 func (w *writing) acked(i, leg int) {
@@ -246,10 +264,10 @@ func (w *writing) acked(i, leg int) {
 	p.Ack(leg)
 }
 
-func (w *writing) failed(i, leg int, frames map[destination][]copyOf) {
+func (w *writing) failed(i, leg int, out *frames) {
 	next, owed := w.puts[i].Fail(leg)
 	if next >= 0 {
-		w.add(i, next, frames)
+		w.add(i, next, out)
 	}
 	if !owed.IsZero() {
 		w.owe(i, owed)
@@ -269,7 +287,7 @@ func (w *writing) owe(i int, target ring.NodeID) {
 
 // slow lets somebody keep a copy for the primaries that take too long.
 func (w *writing) slow() {
-	frames := make(map[destination][]copyOf)
+	out := make(frames, 0, framesUsual)
 	w.mu.Lock()
 	for i := range w.puts {
 		if !w.puts[i].stored {
@@ -277,14 +295,14 @@ func (w *writing) slow() {
 		}
 		next, owed := w.puts[i].Slow()
 		for _, leg := range next {
-			w.add(i, leg, frames)
+			w.add(i, leg, &out)
 		}
 		for _, target := range owed {
 			w.owe(i, target)
 		}
 	}
 	w.mu.Unlock()
-	w.send(frames)
+	w.send(out)
 }
 
 // settle reports a put once enough nodes hold it, or once they cannot.
@@ -318,7 +336,7 @@ func (w *writing) maySendAgain(p *putting) bool {
 
 // sendBroken sends again what broke, of puts that need it.
 func (w *writing) sendBroken() {
-	frames := make(map[destination][]copyOf)
+	out := make(frames, 0, framesUsual)
 	w.mu.Lock()
 	w.again = nil
 	for i := range w.puts {
@@ -327,29 +345,29 @@ func (w *writing) sendBroken() {
 			continue
 		}
 		if p.Hopeless() {
-			w.replan(i, frames)
+			w.replan(i, &out)
 			for _, leg := range p.Resend(w.c.view.Load().Place(p.own.Key.Partition).up) {
-				w.add(i, leg, frames)
+				w.add(i, leg, &out)
 			}
 		}
 		w.settle(i)
 	}
 	w.mayEnd()
 	w.mu.Unlock()
-	w.send(frames)
+	w.send(out)
 }
 
 // replan goes on by the present view if the partition's roles have changed since the put was planned.
-func (w *writing) replan(i int, frames map[destination][]copyOf) {
+func (w *writing) replan(i int, out *frames) {
 	p, now := &w.puts[i], w.c.view.Load()
 	pl := now.Place(p.own.Key.Partition)
 	if pl.Since <= p.view.Version {
 		return
 	}
 	p.view, p.stale = now, false
-	legs, owed := p.Replan(pl, now.write(pl, p.w))
+	legs, owed := p.Replan(pl, now.write(pl, p.intent.w))
 	for _, leg := range legs {
-		w.add(i, leg, frames)
+		w.add(i, leg, out)
 	}
 	for _, target := range owed {
 		w.owe(i, target)
@@ -359,14 +377,14 @@ func (w *writing) replan(i int, frames map[destination][]copyOf) {
 func (w *writing) decide(i int) {
 	p := &w.puts[i]
 	p.decided, p.written.acks = true, p.Primaries()
-	w.report(i, &p.written)
+	w.report.wrote(i, p)
 }
 
 // coordinate carries out writes on this node, one of whose roles for each key by the view is primary or fallback, and reports each
-// once, by the deadline or a little later. report must not block.
+// once, by the deadline or a little later. report must not block. The slice of operations is kept, and is the callee's.
 func (c *Coordinator) coordinate(view *View, ops []*request.Op, deadline time.Time, report func(int, request.Result)) {
-	var direct []int
-	rounds := c.queues.begin()
+	direct := make([]int, 0, batchUsual)
+	var queued *rounds
 	for i, op := range ops {
 		switch {
 		case len(op.Value) > request.ValueBytesMax || len(op.Key.Name) > request.KeyBytesMax:
@@ -374,44 +392,62 @@ func (c *Coordinator) coordinate(view *View, ops []*request.Op, deadline time.Ti
 		case op.Verb == request.Modify && c.view.Load().Place(op.Key.Partition).Handing:
 			report(i, request.Result{Err: request.ErrStaleLayout})
 		case op.Verb == request.Modify || op.Verb == request.Delete:
-			rounds.add(waiting{op: op, layout: view.Version, deadline: deadline, report: func(r request.Result) { report(i, r) }})
+			if queued == nil {
+				queued = c.queues.begin()
+			}
+			queued.add(waiting{op: op, layout: view.Version, deadline: deadline, report: func(r request.Result) { report(i, r) }})
 		default:
 			direct = append(direct, i)
 		}
 	}
-	rounds.run(c)
+	if queued != nil {
+		queued.run(c)
+	}
 	if len(direct) > 0 {
 		c.writeDirect(ops, direct, deadline, report)
 	}
 }
 
+// plainWrites are the writes of one batch that need no read first.
+type plainWrites struct {
+	writing
+	ops    []*request.Op
+	answer func(int, request.Result)
+	began  time.Time
+	left   int
+}
+
 // writeDirect carries out writes that need no read first.
 func (c *Coordinator) writeDirect(ops []*request.Op, direct []int, deadline time.Time, report func(int, request.Result)) {
-	began := time.Now()
-	intents, mintings := make([]intent, len(direct)), make([]Minting, len(direct))
-	now, settled := c.Now().UnixMilli(), c.Settlement.Settled
-	late := func(int) bool { return !time.Now().Before(deadline) }
+	b := &plainWrites{ops: ops, answer: report, began: time.Now(), left: len(direct)}
+	b.begin(c, len(direct), deadline, b)
+	now := c.Now().UnixMilli()
 	for j, i := range direct {
-		mintings[j] = Minting{ops: ops[i : i+1 : i+1], now: now, settled: settled, late: late}
-		intents[j] = intent{key: ops[i].Key, w: ops[i].W, m: &mintings[j]}
+		p := &b.puts[j]
+		p.at, p.plain = i, Minting{ops: ops[i : i+1 : i+1], now: now, settled: c.settled, late: b}
+		p.intent = intent{key: ops[i].Key, w: ops[i].W, m: &p.plain}
 	}
-	left := len(direct)
-	c.startWrite(intents, deadline, func(j int, out *written) {
-		if left--; left == 0 {
-			c.observe("write", began)
-		}
-		i, m := direct[j], intents[j].m
-		if out.err == nil && ops[i].Verb == request.Put && len(out.survivor.Siblings) > 0 {
-			first := *out
-			c.wg.Go(func() { c.foldIn(intents[j], first, deadline, func(r request.Result) { report(i, r) }) })
-			return
-		}
-		report(i, m.Answer(0, out.delta, out.acks, out.err))
-	})
+	b.start()
+}
+
+// isLate reports whether the deadline, which all share, has passed.
+func (b *plainWrites) isLate(int) bool { return !time.Now().Before(b.deadline) }
+
+// wrote implements reporter.
+func (b *plainWrites) wrote(_ int, p *putting) {
+	if b.left--; b.left == 0 {
+		b.c.observe("write", b.began)
+	}
+	if p.err == nil && b.ops[p.at].Verb == request.Put && len(p.survivor.Siblings) > 0 {
+		in, first, at := p.intent, p.written, p.at
+		b.c.wg.Go(func() { b.c.foldIn(in, first, b.deadline, func(r request.Result) { b.answer(at, r) }) })
+		return
+	}
+	b.answer(p.at, p.m.Answer(0, p.delta, p.written.acks, p.err))
 }
 
 func (c *Coordinator) minting(ops ...*request.Op) *Minting {
-	return NewMinting(ops, c.Now().UnixMilli(), c.Settlement.Settled)
+	return NewMinting(ops, c.Now().UnixMilli(), c.settled)
 }
 
 // foldIn writes a Put once more, over the values elsewhere that outstamp it: a GET after the acknowledgement must not
@@ -419,7 +455,8 @@ func (c *Coordinator) minting(ops ...*request.Op) *Minting {
 // what the client wrote next, after another attempt was answered.
 func (c *Coordinator) foldIn(in intent, first written, deadline time.Time, report func(request.Result)) {
 	in.m = in.m.Fold(first.delta, first.survivor, c.Now().UnixMilli())
-	c.startWrite([]intent{in}, deadline, func(_ int, out *written) {
+	c.startWrite([]intent{in}, deadline, reportFunc(func(_ int, p *putting) {
+		out := &p.written
 		if out.err != nil {
 			// The first write reached W: it is written, though something outstamps it.
 			out.err = maybe("put", 1, out.acks)
@@ -428,20 +465,20 @@ func (c *Coordinator) foldIn(in intent, first written, deadline time.Time, repor
 			c.Counters.Folds.Add(1)
 		}
 		report(in.m.Answer(0, out.delta, out.acks, out.err))
-	})
+	}))
 }
 
 // ServeReads answers another node's reads from the own store, refusing keys of which this node is no replica.
 func (c *Coordinator) ServeReads(layout uint64, reads []*request.Read) {
 	view := c.view.Load()
-	mine := make([]*request.Read, 0, len(reads))
+	n := 0
 	for _, r := range reads {
 		if r.Err = c.serves(view, &r.Key, asReader(r.Role), layout); r.Err == nil {
-			mine = append(mine, r)
+			n++
 		}
 	}
-	if len(mine) > 0 {
-		c.Store.Read(mine)
+	if n > 0 {
+		c.Store.Read(served(reads, n, func(r *request.Read) error { return r.Err }))
 	}
 }
 
@@ -450,17 +487,31 @@ func (c *Coordinator) ServeReads(layout uint64, reads []*request.Read) {
 func (c *Coordinator) ServeWrites(ctx context.Context, layout uint64, writes []*request.Write) error {
 	reign := c.within()
 	defer reign.leave()
-	mine := make([]*request.Write, 0, len(writes))
+	n := 0
 	for _, w := range writes {
 		if w.Err = c.serves(reign.view, &w.Key, asWriter(w.Role), layout); w.Err == nil {
 			c.Settlement.Observe(w.Delta)
-			mine = append(mine, w)
+			n++
 		}
 	}
-	if len(mine) == 0 {
+	if n == 0 {
 		return nil
 	}
-	return c.Store.Write(ctx, mine)
+	return c.Store.Write(ctx, served(writes, n, func(w *request.Write) error { return w.Err }))
+}
+
+// served returns the n elements that are not refused: in the usual case all, and then the slice itself.
+func served[T any](all []*T, n int, refused func(*T) error) []*T {
+	if n == len(all) {
+		return all
+	}
+	mine := make([]*T, 0, n)
+	for _, x := range all {
+		if refused(x) == nil {
+			mine = append(mine, x)
+		}
+	}
+	return mine
 }
 
 // ServeCoordinate carries out another node's operations and answers in place, by the context's deadline.
@@ -474,7 +525,7 @@ func (c *Coordinator) ServeCoordinate(ctx context.Context, layout uint64, n requ
 	view := c.view.Load()
 	deadline := c.deadline(ctx)
 	b := newBatch(c, view, ops, deadline)
-	own := make([]int, 0, len(ops))
+	own := make([]int, 0, batchUsual)
 	for i, op := range ops {
 		err := c.serves(view, &op.Key, coordinates, layout)
 		if err == nil && (!op.Verb.Writes() || op.Stamp.IsZero()) {
