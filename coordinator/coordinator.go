@@ -65,6 +65,7 @@ type Coordinator struct {
 	}
 	settled  func(causal.Stamp) bool // Settlement.Settled, made once
 	waiters  waiters
+	alarms   alarms
 	turn     atomic.Uint32 // rotates the replica asked first
 	hedges   atomic.Int64  // hedges that may still be sent
 	inFlight struct{ ops, bytes atomic.Int64 }

@@ -32,19 +32,43 @@ type frame struct {
 	}
 }
 
-// frames are what one event gives rise to, one for each destination.
-type frames []*frame
+// few are the frames or inquiries that one event gives rise to, one for each destination. While they are few they need no memory of
+// their own.
+type few[T any] struct {
+	n     int
+	first [framesUsual]*T
+	more  []*T
+}
+
+func (s *few[T]) add(x *T) {
+	if s.n < len(s.first) {
+		s.first[s.n] = x
+	} else {
+		s.more = append(s.more, x)
+	}
+	s.n++
+}
+
+func (s *few[T]) at(i int) *T {
+	if i < len(s.first) {
+		return s.first[i]
+	}
+	return s.more[i-len(s.first)]
+}
+
+// frames are those of a writing.
+type frames struct{ few[frame] }
 
 // to returns the frame for a destination.
 func (fs *frames) to(to destination, w *writing) *frame {
-	for _, f := range *fs {
-		if f.to == to {
+	for i := range fs.n {
+		if f := fs.at(i); f.to == to {
 			return f
 		}
 	}
 	f := w.newFrame()
 	f.w, f.to = w, to
-	*fs = append(*fs, f)
+	fs.add(f)
 	return f
 }
 
@@ -85,19 +109,19 @@ type inquiry struct {
 	}
 }
 
-// inquiries are what one event gives rise to, one for each destination.
-type inquiries []*inquiry
+// inquiries are those of a reading.
+type inquiries struct{ few[inquiry] }
 
 // to returns the inquiry for a destination.
 func (fs *inquiries) to(to destination, r *reading) *inquiry {
-	for _, f := range *fs {
-		if f.to == to {
+	for i := range fs.n {
+		if f := fs.at(i); f.to == to {
 			return f
 		}
 	}
 	f := r.newInquiry()
 	f.r, f.to = r, to
-	*fs = append(*fs, f)
+	fs.add(f)
 	return f
 }
 

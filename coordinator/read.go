@@ -28,7 +28,7 @@ type reading struct {
 	gets   []getting
 	open   int // not decided
 	framed int // of room.frames, those that are used
-	hedge  *time.Timer
+	hedge  *alarm
 	again  *time.Timer // set while something that broke waits to be asked again
 
 	room struct { // where these begin, of a single get
@@ -89,16 +89,16 @@ func (r *reading) start() {
 		r.plan(i, r.view, near)
 	}
 	r.readOwn()
-	out := make(inquiries, 0, framesUsual)
+	var out inquiries
 	for i := range r.gets {
 		r.step(i, &out)
 	}
 	if r.open > 0 {
-		r.hedge = time.AfterFunc(hedgeAfter, r.askMore)
+		r.hedge = r.c.alarms.set(hedgeAfter, r)
 	}
 	r.mu.Unlock()
 	r.c.earnHedges(len(r.gets))
-	r.send(out)
+	r.send(&out)
 }
 
 func (r *reading) plan(i int, view *View, near ring.NodeID) {
@@ -185,7 +185,7 @@ func (r *reading) mayAskAgain(i int) bool {
 
 // askBroken asks again what broke.
 func (r *reading) askBroken() {
-	out := make(inquiries, 0, framesUsual)
+	var out inquiries
 	r.mu.Lock()
 	r.again = nil
 	for i := range r.gets {
@@ -197,7 +197,7 @@ func (r *reading) askBroken() {
 		}
 	}
 	r.mu.Unlock()
-	r.send(out)
+	r.send(&out)
 }
 
 // replan begins a get anew by the present view if the partition's roles have changed since it was planned: what was answered by the
@@ -274,19 +274,21 @@ func (r *reading) decide(i int, err error) {
 	r.open--
 	r.finder.found(g, g.Result(), err, r.open == 0)
 	if r.open == 0 && r.hedge != nil {
-		r.hedge.Stop()
+		r.c.alarms.stop(r.hedge)
+		r.hedge = nil
 	}
 }
 
-func (r *reading) send(out inquiries) {
-	for _, f := range out {
+func (r *reading) send(out *inquiries) {
+	for i := range out.n {
+		f := out.at(i)
 		r.c.Peers.Read(f.to.to, f.reads, f.to.view.Version, r.deadline, f.returned)
 	}
 }
 
 // returned takes the answers of one frame.
 func (r *reading) returned(qs []question, err error) {
-	out := make(inquiries, 0, framesUsual)
+	var out inquiries
 	r.mu.Lock()
 	for _, q := range qs {
 		g := &r.gets[q.get]
@@ -312,12 +314,15 @@ func (r *reading) returned(qs []question, err error) {
 		r.step(q.get, &out)
 	}
 	r.mu.Unlock()
-	r.send(out)
+	r.send(&out)
 }
+
+// rang implements ringer.
+func (r *reading) rang() { r.askMore() }
 
 // askMore hedges: every get still open asks one more replica, within the node's budget of hedges.
 func (r *reading) askMore() {
-	out := make(inquiries, 0, framesUsual)
+	var out inquiries
 	r.mu.Lock()
 	for i := range r.gets {
 		if g := &r.gets[i]; !g.decided && g.next < len(g.asks) && r.c.spendHedge() {
@@ -326,7 +331,7 @@ func (r *reading) askMore() {
 		}
 	}
 	r.mu.Unlock()
-	r.send(out)
+	r.send(&out)
 }
 
 // repairLate repairs stale replicas once nobody is left to answer: late replies count too.

@@ -24,7 +24,7 @@ type writing struct {
 	copies   []request.Write // where copies come from
 	framed   int             // of room.frames, those that are used
 	onWay    int             // copies sent and not answered
-	patience *time.Timer
+	patience *alarm
 	again    *time.Timer // set while copies that broke wait to be sent again
 
 	room struct { // where these begin, of a single put
@@ -105,23 +105,24 @@ func (w *writing) start() {
 		err = c.Store.Write(c.ctx, own) // not under the lock: it waits for the disk
 	}
 	reign.leave()
-	out := make(frames, 0, framesUsual)
+	var out frames
 	w.mu.Lock()
 	for i := range w.puts {
 		if !w.puts[i].decided {
 			w.storedHere(i, err, &out)
 		}
 	}
-	w.patience = time.AfterFunc(copyPatience, w.slow)
+	w.patience = c.alarms.set(copyPatience, w)
 	w.mayEnd()
 	w.mu.Unlock()
-	w.send(out)
+	w.send(&out)
 }
 
 // mayEnd ends the writing once no copy is on its way or waits to be sent again.
 func (w *writing) mayEnd() {
 	if w.onWay == 0 && w.again == nil {
-		w.patience.Stop()
+		w.c.alarms.stop(w.patience)
+		w.patience = nil
 		w.c.wg.Done()
 	}
 }
@@ -220,15 +221,16 @@ func (w *writing) newCopy() *request.Write {
 	return &w.copies[n]
 }
 
-func (w *writing) send(out frames) {
-	for _, f := range out {
+func (w *writing) send(out *frames) {
+	for i := range out.n {
+		f := out.at(i)
 		w.c.Peers.Write(f.to.to, f.sent, f.to.view.Version, time.Now().Add(copyDeadline), f.returned)
 	}
 }
 
 // returned takes the answers of one frame.
 func (w *writing) returned(cs []copyOf, err error) {
-	out := make(frames, 0, framesUsual)
+	var out frames
 	w.mu.Lock()
 	w.onWay -= len(cs)
 	for _, c := range cs {
@@ -250,7 +252,7 @@ func (w *writing) returned(cs []copyOf, err error) {
 	}
 	w.mayEnd()
 	w.mu.Unlock()
-	w.send(out)
+	w.send(&out)
 }
 
 func (w *writing) acked(i, leg int) {
@@ -285,9 +287,12 @@ func (w *writing) owe(i int, target ring.NodeID) {
 	w.c.dues.add(d, &w.c.Counters)
 }
 
+// rang implements ringer.
+func (w *writing) rang() { w.slow() }
+
 // slow lets somebody keep a copy for the primaries that take too long.
 func (w *writing) slow() {
-	out := make(frames, 0, framesUsual)
+	var out frames
 	w.mu.Lock()
 	for i := range w.puts {
 		if !w.puts[i].stored {
@@ -302,7 +307,7 @@ func (w *writing) slow() {
 		}
 	}
 	w.mu.Unlock()
-	w.send(out)
+	w.send(&out)
 }
 
 // settle reports a put once enough nodes hold it, or once they cannot.
@@ -336,7 +341,7 @@ func (w *writing) maySendAgain(p *putting) bool {
 
 // sendBroken sends again what broke, of puts that need it.
 func (w *writing) sendBroken() {
-	out := make(frames, 0, framesUsual)
+	var out frames
 	w.mu.Lock()
 	w.again = nil
 	for i := range w.puts {
@@ -354,7 +359,7 @@ func (w *writing) sendBroken() {
 	}
 	w.mayEnd()
 	w.mu.Unlock()
-	w.send(out)
+	w.send(&out)
 }
 
 // replan goes on by the present view if the partition's roles have changed since the put was planned.

@@ -22,7 +22,10 @@ type changer struct {
 
 	seen  ring.Edition // the edition met last, and since when; of the goroutine of run
 	since time.Time
-	retry map[ring.Partition]time.Time // when to try again to give a partition up; of the goroutine of run
+	// atRest is the document, encoded, of which it is known that it asks for no step; of the goroutine of run. To plan a ring anew only to
+	// find that again has its price, twice a second.
+	atRest string
+	retry  map[ring.Partition]time.Time // when to try again to give a partition up; of the goroutine of run
 
 	mu struct {
 		sync.Mutex
@@ -129,7 +132,12 @@ func (c *changer) propose(s ring.State) {
 	if !c.myTurn(s) && time.Since(c.since) < proposePatience {
 		return
 	}
-	if next, _ := ring.Next(s, c.n.id); sameState(next, s) {
+	now := string(s.Encode())
+	if now == c.atRest {
+		return
+	}
+	if next, _ := ring.Next(s, c.n.id); string(next.Encode()) == now {
+		c.atRest = now
 		return
 	}
 	err := c.n.members.update(func(now ring.State) (ring.State, error) {
@@ -138,8 +146,6 @@ func (c *changer) propose(s ring.State) {
 	})
 	c.tell("next layout", err)
 }
-
-func sameState(a, b ring.State) bool { return string(a.Encode()) == string(b.Encode()) }
 
 func (c *changer) myTurn(s ring.State) bool {
 	for _, id := range s.Layout.Members {

@@ -40,6 +40,9 @@ const (
 	keyScratchSize  = 128       // bytes first reserved for a key being built
 	heldRowsMin     = 16        // rows of a batch that are first made room for
 	heldRowsMax     = 1024      // and the most at a time
+	rowRoomMax      = 4 << 10   // bytes of the piece of memory that several rows of a batch are read to: what one of them keeps alive
+	rowsRoomMin     = 8         // rows that such a piece must have room for
+	rowRoomSpare    = 64        // bytes by which the next row may be longer
 	scratchKeepMax  = 1 << 20   // bytes of a scratch buffer that is kept for reuse
 
 	cacheShards        = 64        // parts of the row cache, each with a mutex

@@ -94,6 +94,7 @@ type writer struct {
 	many    bool                // more than one element: remember what was changed
 	rows    map[uint16]*heldRow // by shard; further ones of a shard hang behind
 	made    []heldRow           // where heldRows come from
+	room    []byte              // empty: where rows are read to, which live on in answers
 	slab    causal.Slab         // for their states, which live on in answers
 	hints   map[string]*heldHint
 	counts  []placeCounts // to be added when the batch is applied
@@ -157,7 +158,7 @@ func (w *writer) release() {
 	clear(w.cached)
 	w.made = w.made[:0]
 	w.batch, w.shards, w.counts, w.cached, w.kept = nil, w.shards[:0], w.counts[:0], w.cached[:0], w.kept[:0]
-	w.waiting, w.settled, w.slab = false, false, causal.Slab{}
+	w.waiting, w.settled, w.slab, w.room = false, false, causal.Slab{}, nil
 	if cap(w.value)+cap(w.key)+cap(w.kept) <= scratchKeepMax {
 		w.s.pools.writers.Put(w)
 	}
@@ -300,16 +301,31 @@ func (w *writer) newRow() *heldRow {
 // load takes what is stored of the key.
 func (w *writer) load(held *heldRow, shard uint16, k request.Key) error {
 	w.key = appendDataKey(w.key[:0], k)
-	b, err := w.s.getRow(nil, shard, w.key)
+	b, err := w.s.getRow(w.room, shard, w.key)
 	if err != nil || b == nil {
 		return err
 	}
+	w.furnish(b)
 	if held.actor, held.encoded, err = splitRow(b); err != nil {
 		return err
 	}
 	held.size = len(b)
 	held.state, err = decodeStateIn(&w.slab, held.encoded)
 	return err
+}
+
+// furnish makes room for the rows that the batch reads after b, which is taken off it if it lies there: they are mostly as long.
+func (w *writer) furnish(b []byte) {
+	left := w.slab.States - len(w.made)
+	switch {
+	case cap(w.room) > 0 && &b[0] == &w.room[:1][0]:
+		w.room = w.room[len(b):len(b):cap(w.room)]
+	case cap(w.room) >= len(b)+rowRoomSpare: // it was not in the cache, but the next may be
+	case left > 0 && len(b) <= rowRoomMax/rowsRoomMin:
+		w.room = make([]byte, 0, min(left*(len(b)+rowRoomSpare), rowRoomMax))
+	default:
+		w.room = nil
+	}
 }
 
 // errUnreadable refuses a state beyond the caps of its encoding, which are far above those of a mint: stored, it would

@@ -338,10 +338,16 @@ func (s *session) takeOps(f frame) {
 	}
 }
 
+// forwarded is where a goroutine has the batch that it executes. Once that is answered nobody holds its elements any more.
+type forwarded struct {
+	request.Room[request.Op]
+	ops opAnswers
+}
+
 // coordinateAll executes one batch after another until the session ends. There are about as many such goroutines as batches
 // ever executed at once, so CoordinateMax at most.
 func (s *session) coordinateAll(f frame) {
-	room := new(request.Room[request.Op]) // once a batch is answered nobody holds its elements any more
+	room := new(forwarded)
 	for {
 		s.coordinateOne(f, room)
 		select {
@@ -353,13 +359,13 @@ func (s *session) coordinateAll(f frame) {
 }
 
 // coordinateOne executes a batch and gives its tokens and its elements back.
-func (s *session) coordinateOne(f frame, room *request.Room[request.Op]) {
+func (s *session) coordinateOne(f frame, room *forwarded) {
 	defer s.p.served.end()
 	defer func() { <-s.coords; <-s.p.coords }()
 	answered := false
 	s.p.guard(func() { s.coordinate(f, room); answered = true })
 	if !answered { // who panicked may have left elements with somebody
-		*room = request.Room[request.Op]{}
+		*room = forwarded{}
 	}
 	room.Reset()
 }
@@ -385,10 +391,10 @@ func tryTake(tokens chan struct{}) bool {
 	}
 }
 
-func (s *session) coordinate(f frame, room *request.Room[request.Op]) {
+func (s *session) coordinate(f frame, room *forwarded) {
 	layout, rest, ok := cutLayout(f.payload)
 	notice, rest, noticeErr := request.DecodeNotice(rest)
-	ops, err := request.DecodeOps(room, rest, s.p.cfg.Q)
+	ops, err := request.DecodeOps(&room.Room, rest, s.p.cfg.Q)
 	if !ok || noticeErr != nil || err != nil {
 		s.malformed(f)
 		s.w.flush()
@@ -398,7 +404,8 @@ func (s *session) coordinate(f frame, room *request.Room[request.Op]) {
 		return
 	}
 	s.p.handler.ServeCoordinate(s.due(f.deadline), s.from, layout, notice, ops)
-	s.answer(kindCoord, f.id, (*opAnswers)(&ops))
+	room.ops = ops
+	s.answer(kindCoord, f.id, &room.ops)
 	s.w.flush()
 }
 
