@@ -28,8 +28,8 @@ type Settlement struct {
 
 	mu struct {
 		sync.Mutex
-		underWay []underWay // own operations by stamp, oldest first, from the oldest that is not done
-		retried  []causal.Stamp
+		underWay []underWay     // own operations by stamp, oldest first, from the oldest that is not done
+		retried  []causal.Stamp // never written once a notice may show it
 		floor    causal.Time
 	}
 	heard struct {
@@ -87,7 +87,7 @@ func (s *Settlement) Retry(stamp causal.Stamp) bool {
 	if slices.Contains(s.mu.retried, stamp) {
 		return true
 	}
-	s.mu.retried = append(s.mu.retried, stamp)
+	s.mu.retried = append(slices.Clip(s.mu.retried), stamp) // a copy, so that no notice shows what follows
 	if len(s.mu.retried) > retriedMax {
 		// Stamps at or below the floor count as unsettled: forgetting a name is safe, it only costs memory elsewhere.
 		oldest := slices.MinFunc(s.mu.retried, causal.Stamp.Compare)
@@ -117,11 +117,11 @@ func (s *Settlement) Done(stamp causal.Stamp) {
 	}
 }
 
-// Notice says which of this node's own operations are settled. The result is a copy.
+// Notice says which of this node's own operations are settled. The result is read only, and valid for ever.
 func (s *Settlement) Notice() request.Notice {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := request.Notice{Node: s.node, Floor: s.mu.floor, Retried: slices.Clone(s.mu.retried)}
+	n := request.Notice{Node: s.node, Floor: s.mu.floor, Retried: s.mu.retried}
 	if fault.On(fault.SettleUnderWay) {
 		n.Retried = nil
 	}

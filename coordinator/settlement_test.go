@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"slices"
 	"testing"
 	"time"
 
@@ -127,5 +128,28 @@ func TestSettlementOutlivesRestarts(t *testing.T) {
 	}
 	if err := third.Load([]byte{1, 2, 3}); err == nil {
 		t.Fatal("damaged bytes were taken")
+	}
+}
+
+// A notice says what was so when it was asked for, though it shares memory with what is so now.
+func TestNoticeStaysAsItWas(t *testing.T) {
+	s := NewSettlement(1, causal.NewClock(time.Now, 0, time.Minute))
+	var said []request.Notice
+	var stamps []causal.Stamp
+	for range 3 * retriedMax {
+		stamp := s.Begin()
+		if !s.Retry(stamp) {
+			t.Fatal("not under way")
+		}
+		stamps = append(stamps, stamp)
+		said = append(said, s.Notice())
+	}
+	for i, n := range said {
+		if len(n.Retried) == 0 || n.Retried[len(n.Retried)-1] != stamps[i] || !slices.IsSortedFunc(n.Retried, causal.Stamp.Compare) {
+			t.Fatalf("notice %d has become %v", i, n.Retried)
+		}
+	}
+	if got := testing.AllocsPerRun(100, func() { s.Notice() }); got != 0 {
+		t.Errorf("%v allocations, want none", got)
 	}
 }
