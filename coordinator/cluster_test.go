@@ -758,3 +758,35 @@ func TestDeleteAsksForTombstonesToo(t *testing.T) {
 		}
 	})
 }
+
+// The connection that brought an operation may end while it runs. Its elements are used again then, and it goes on with copies.
+func TestForwardedOperationOutlivesItsConnection(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		key := request.Key{Name: []byte("k")}
+		for _, c := range []struct {
+			op   request.Op
+			want []string
+		}{
+			{request.Op{Verb: request.Modify, Change: request.ChangeAdd, Delta: 1, Key: key}, []string{"2"}},
+			{request.Op{Verb: request.Delete, Key: key}, nil},
+		} {
+			mustSet(t, pl[0], "k", "1")
+			pl[1].set("read", houseFault{delay: 50 * time.Millisecond})
+			pl[2].set("read", houseFault{delay: 50 * time.Millisecond})
+			c.op.Stamp = pl[1].Settlement.Begin()
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(10*time.Millisecond, cancel)
+			ops := []*request.Op{&c.op}
+			pl[0].ServeCoordinate(ctx, pl[0].View().Version, request.Notice{}, ops)
+			if answer := taken(ops)[0]; !errors.Is(answer.Result.Err, request.ErrMaybe) {
+				t.Fatalf("answered %+v, want MAYBE", answer.Result)
+			}
+			time.Sleep(time.Second)
+			wantValues(t, pl[0].store.state("k"), c.want...)
+			if r := c.op.Result; r.Err != nil || r.Wrote || !r.Seen.IsZero() {
+				t.Fatalf("an answer was left in what is another's by now: %+v", c.op.Result)
+			}
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package coordinator
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -318,15 +319,22 @@ func (p housePeers) deliver(kind string, to ring.NodeID, deadline time.Time, ser
 	}()
 }
 
+// What serves a frame uses its elements again as soon as they are answered, and the names of reads too, as the wire does: whoever still holds
+// one then finds nothing in it.
+
 func (p housePeers) Read(to ring.NodeID, rs []*request.Read, layout uint64, deadline time.Time, done func(error)) {
 	p.deliver("read", to, deadline, func(n *houseNode) func() {
 		there := make([]*request.Read, len(rs))
 		for i, r := range rs {
-			there[i] = &request.Read{Key: request.Key{Space: r.Key.Space, Name: r.Key.Name}, Role: r.Role, Digest: r.Digest, Compare: r.Compare}
+			there[i] = &request.Read{Key: request.Key{Space: r.Key.Space, Name: bytes.Clone(r.Key.Name)}, Role: r.Role, Digest: r.Digest, Compare: r.Compare}
 		}
 		n.ServeReads(layout, there)
+		answers := taken(there)
+		for _, r := range answers {
+			clear(r.Key.Name)
+		}
 		return func() {
-			for i, r := range there {
+			for i, r := range answers {
 				rs[i].Same, rs[i].State, rs[i].Err = r.Same, r.State, r.Err
 			}
 		}
@@ -340,8 +348,9 @@ func (p housePeers) Write(to ring.NodeID, ws []*request.Write, layout uint64, de
 			there[i] = &request.Write{Key: request.Key{Space: w.Key.Space, Name: w.Key.Name}, Role: w.Role, Delta: w.Delta, For: w.For}
 		}
 		n.ServeWrites(context.Background(), layout, there)
+		answers := taken(there)
 		return func() {
-			for i, w := range there {
+			for i, w := range answers {
 				ws[i].Wrote, ws[i].Survivor, ws[i].Err = w.Wrote, w.Survivor, w.Err
 			}
 		}
@@ -359,12 +368,22 @@ func (p housePeers) Coordinate(to ring.NodeID, ops []*request.Op, layout uint64,
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		n.ServeCoordinate(ctx, layout, notice, there)
 		cancel()
+		answers := taken(there)
 		return func() {
-			for i, op := range there {
+			for i, op := range answers {
 				ops[i].Result = op.Result
 			}
 		}
 	}, done)
+}
+
+// taken returns what the elements hold, and empties them.
+func taken[T any](elements []*T) (held []T) {
+	for i, e := range elements {
+		held = append(held, *e)
+		*e, elements[i] = *new(T), nil
+	}
+	return held
 }
 
 // The operations that tests speak of.
