@@ -134,7 +134,7 @@ type Slab struct {
 	stamps   []Stamp
 }
 
-// lone is the memory of a usual state, in one piece.
+// lone is the memory of a usual state, in one piece: its context keeps its value (Context.Apart).
 type lone struct {
 	sibling [1]Sibling
 	entry   [1]entry

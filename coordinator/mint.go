@@ -288,16 +288,22 @@ func (m *Minting) round(cur causal.State, actor func() causal.Actor) (causal.Sta
 	if !write && inTime && m.ops[0].Verb == request.Delete && base.Tombstone() {
 		// Deleted already, but perhaps only one node knows: a delete is acknowledged when enough do.
 		m.tainted = 0
-		return base, true
+		return removal(base), true
 	}
 	if !write {
 		return causal.State{}, false
 	}
-	var a causal.Actor
-	if len(versions) > 0 {
-		a = actor()
+	seen := base.Context(m.settled)
+	if len(versions) == 0 {
+		return removal(base.Put(seen, causal.Actor{}, nil, m.settled)), true
 	}
-	return base.Put(base.Context(m.settled), a, versions, m.settled), true
+	return base.Put(seen, actor(), versions, m.settled), true
+}
+
+// removal returns a delta that removes values, without what it has of their memory: its context is kept for WAIT, and in hints.
+func removal(delta causal.State) causal.State {
+	delta.Seen = delta.Seen.Apart()
+	return delta
 }
 
 // unminted shows versions as a state whose dots are stand-ins, newest first as in any state.

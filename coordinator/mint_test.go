@@ -2,7 +2,9 @@ package coordinator
 
 import (
 	"errors"
+	"runtime"
 	"testing"
+	"weak"
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/request"
@@ -141,5 +143,36 @@ func TestRoundSharesOneMint(t *testing.T) {
 	}
 	if m.results[0].Int != 1 || m.results[1].Wrote || m.results[2].Int != 2 || m.tainted != 0 {
 		t.Fatalf("results %+v", m.results)
+	}
+}
+
+// A connection keeps the context of its last write, for WAIT. That of a delete must not keep what was deleted.
+func TestContextOfADeleteKeepsNoValue(t *testing.T) {
+	stored := func(value []byte) (causal.State, weak.Pointer[byte]) {
+		v := causal.Version{Stamp: causal.Stamp{Time: 1, Node: 1}, Value: value}
+		b := causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 2, Seq: 1}, []causal.Version{v}, nil).Append(nil)
+		s, _, err := causal.DecodeState(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, weak.Make(&b[0])
+	}
+	for name, op := range map[string]*request.Op{
+		"DEL":    {Verb: request.Delete},
+		"GETDEL": {Verb: request.Modify, Change: request.ChangeDelete},
+	} {
+		cur, value := stored(make([]byte, 1<<16))
+		m := NewMinting([]*request.Op{op}, 0, func(causal.Stamp) bool { return true })
+		delta, ok := m.Mint(cur, nil)
+		if seen := m.Answer(0, delta, 1, nil).Seen; !ok || seen.IsZero() {
+			t.Fatalf("%s: deleted %v, seen %v", name, ok, seen)
+		} else {
+			cur, delta, m = causal.State{}, causal.State{}, nil
+			runtime.GC()
+			if value.Value() != nil {
+				t.Errorf("%s: the value is kept", name)
+			}
+			runtime.KeepAlive(seen)
+		}
 	}
 }
