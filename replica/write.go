@@ -305,16 +305,16 @@ func (w *writer) load(held *heldRow, shard uint16, k request.Key) error {
 	if err != nil || b == nil {
 		return err
 	}
-	w.furnish(b)
 	if held.actor, held.encoded, err = splitRow(b); err != nil {
 		return err
 	}
+	w.furnish(b)
 	held.size = len(b)
 	held.state, err = decodeStateIn(&w.slab, held.encoded)
 	return err
 }
 
-// furnish makes room for the rows that the batch reads after b, which is taken off it if it lies there: they are mostly as long.
+// furnish makes room for the rows that the batch reads after b, a row, which is taken off it if it lies there: they are mostly as long.
 func (w *writer) furnish(b []byte) {
 	left := w.slab.States - len(w.made)
 	switch {

@@ -380,3 +380,20 @@ func TestStateThatCouldNotBeReadAgainIsRefused(t *testing.T) {
 		t.Error("the row is not what it was")
 	}
 }
+
+// A row that is no row refuses its element alone, wherever in a batch it is read.
+func TestEmptyRowRefusesItsElementAlone(t *testing.T) {
+	s := openMem(t)
+	write(t, s, setter(s, "a", "old"), setter(s, "c", "old"))
+	if err := s.db.Set(appendDataKey(nil, keyOf("b")), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	batch := []*request.Write{setter(s, "a", "new"), setter(s, "b", "new"), setter(s, "c", "new")}
+	if err := s.Write(context.Background(), batch); err != nil {
+		t.Fatal(err)
+	}
+	if a, b, c := batch[0].Err, batch[1].Err, batch[2].Err; a != nil || !errors.Is(b, request.ErrCorrupt) || c != nil {
+		t.Fatalf("answered %v, %v and %v", a, b, c)
+	}
+	wantValues(t, read(t, s, "c"), "new")
+}
