@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"net"
 	"strings"
 	"sync"
@@ -863,6 +864,79 @@ func TestHandlersPanicHurtsOneConnectionOnly(t *testing.T) {
 		want(t, p.read(1, soon()), nil)
 		if p.b.Stats().Panics != 1 {
 			t.Errorf("%d panics", p.b.Stats().Panics)
+		}
+	})
+}
+
+// A handler that panics may leave operations with others. They are not used again.
+func TestPanicLeavesOperationsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		var left *request.Op
+		p.serve.onOps = func(_ context.Context, ops []*request.Op) {
+			if left == nil {
+				left = ops[0]
+				panic("a handler's own mistake")
+			}
+			if ops[0] == left {
+				t.Error("used again")
+			}
+		}
+		ended := make(chan error, 2)
+		coordinate := func(delta int64) {
+			p.a.Coordinate(nodeB, []*request.Op{{Verb: request.Modify, Delta: delta}}, 1, request.Notice{}, soon(), func(err error) { ended <- err })
+		}
+		coordinate(1)
+		synctest.Wait()
+		coordinate(2)
+		want(t, ended, nil)
+		time.Sleep(2 * time.Second)
+		want(t, ended, request.ErrLost)
+		if left.Delta != 1 {
+			t.Errorf("left with %+v", left)
+		}
+	})
+}
+
+// Names and values of writes and of operations, and the values of answers, are valid for ever, whatever frames come after them.
+func TestWhatFramesBringIsNotOverwritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		const frames = 50
+		state := func(i int) causal.State {
+			v := causal.Version{Stamp: causal.Stamp{Time: causal.Time(i + 1), Node: 1}, Value: fmt.Appendf(nil, "value %d", i)}
+			return causal.State{}.Put(causal.Context{}, causal.Actor{Boot: 1, Seq: 1}, []causal.Version{v}, nil)
+		}
+		var names [2][][]byte
+		var deltas, answers [frames]causal.State
+		asked := 0
+		p.serve.onRead = func(reads []*request.Read) { reads[0].Same, reads[0].State, asked = false, state(asked), asked+1 }
+		p.serve.onWrite = func(_ context.Context, writes []*request.Write) error {
+			deltas[len(names[0])], names[0] = writes[0].Delta, append(names[0], writes[0].Key.Name)
+			return nil
+		}
+		p.serve.onOps = func(_ context.Context, ops []*request.Op) { names[1] = append(names[1], ops[0].Key.Name, ops[0].Value) }
+		ended := make(chan error, 2)
+		done := func(err error) { ended <- err }
+		for i := range frames {
+			key := request.Key{Name: fmt.Appendf(nil, "key %d", i)}
+			read := &request.Read{Key: key}
+			p.a.Read(nodeB, []*request.Read{read}, 1, soon(), done)
+			want(t, ended, nil)
+			p.a.Write(nodeB, []*request.Write{{Key: key, Delta: state(i)}}, 1, soon(), done)
+			want(t, ended, nil)
+			p.a.Coordinate(nodeB, []*request.Op{{Verb: request.Put, Key: key, Value: key.Name}}, 1, request.Notice{}, soon(), done)
+			want(t, ended, nil)
+			answers[i] = read.State
+		}
+		for i := range frames {
+			key := fmt.Sprintf("key %d", i)
+			if string(names[0][i]) != key || string(names[1][2*i]) != key || string(names[1][2*i+1]) != key {
+				t.Fatalf("frame %d brought %q, %q, %q", i, names[0][i], names[1][2*i], names[1][2*i+1])
+			}
+			if !deltas[i].Equal(state(i)) || !answers[i].Equal(state(i)) {
+				t.Fatalf("frame %d brought %+v and %+v", i, deltas[i], answers[i])
+			}
 		}
 	})
 }
