@@ -29,6 +29,7 @@ type Peers struct {
 	proved  chan struct{} // a token for each accepted connection whose dialer has proved itself
 	coords  chan struct{} // a token for each forwarded batch that executes
 	served  *served
+	rooms   spareRooms // of forwarded batches
 	knocked *strangers
 	mu      struct {
 		sync.RWMutex

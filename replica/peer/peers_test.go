@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/request"
@@ -894,6 +896,29 @@ func TestPanicLeavesOperationsAlone(t *testing.T) {
 		want(t, ended, request.ErrLost)
 		if left.Delta != 1 {
 			t.Errorf("left with %+v", left)
+		}
+	})
+}
+
+// A goroutine that waits for its next batch keeps nothing of the last, however large that was.
+func TestLargeBatchIsLetGoOf(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		for _, n := range []int{1, 10, request.BatchMax} {
+			var value weak.Pointer[byte]
+			var op weak.Pointer[request.Op]
+			p.serve.onOps = func(_ context.Context, ops []*request.Op) { value, op = weak.Make(&ops[0].Value[0]), weak.Make(ops[0]) }
+			ops := make([]*request.Op, n)
+			for i := range ops {
+				ops[i] = &request.Op{Verb: request.Put, Value: []byte("value")}
+			}
+			ended := make(chan error, 2)
+			p.a.Coordinate(nodeB, ops, 1, request.Notice{}, soon(), func(err error) { ended <- err })
+			want(t, ended, nil)
+			runtime.GC()
+			if kept := n == request.BatchMax && op.Value() != nil; kept || value.Value() != nil {
+				t.Errorf("of %d operations: values kept %v, operations kept %v", n, value.Value() != nil, kept)
+			}
 		}
 	})
 }

@@ -338,18 +338,34 @@ func (s *session) takeOps(f frame) {
 	}
 }
 
-// forwarded is where a goroutine has the batch that it executes. Once that is answered nobody holds its elements any more.
+// forwarded is where a forwarded batch is while it executes. Once that is answered nobody holds its elements any more.
 type forwarded struct {
 	request.Room[request.Op]
 	ops opAnswers
 }
 
+// spareRooms are those of batches that have ended, of all connections: a goroutine that waits for its next batch keeps none.
+type spareRooms struct{ sync.Pool }
+
+func (p *spareRooms) take() *forwarded {
+	if room, ok := p.Get().(*forwarded); ok {
+		return room
+	}
+	return new(forwarded)
+}
+
+func (p *spareRooms) free(room *forwarded) {
+	room.ops = nil
+	room.Reset()
+	p.Put(room)
+}
+
 // coordinateAll executes one batch after another until the session ends. There are about as many such goroutines as batches
 // ever executed at once, so CoordinateMax at most.
 func (s *session) coordinateAll(f frame) {
-	room := new(forwarded)
 	for {
-		s.coordinateOne(f, room)
+		s.coordinateOne(f)
+		f = frame{}
 		select {
 		case f = <-s.batches:
 		case <-s.life.Done():
@@ -359,15 +375,14 @@ func (s *session) coordinateAll(f frame) {
 }
 
 // coordinateOne executes a batch and gives its tokens and its elements back.
-func (s *session) coordinateOne(f frame, room *forwarded) {
+func (s *session) coordinateOne(f frame) {
 	defer s.p.served.end()
 	defer func() { <-s.coords; <-s.p.coords }()
-	answered := false
+	room, answered := s.p.rooms.take(), false
 	s.p.guard(func() { s.coordinate(f, room); answered = true })
-	if !answered { // who panicked may have left elements with somebody
-		*room = forwarded{}
+	if answered { // who panicked may have left elements with somebody
+		s.p.rooms.free(room)
 	}
-	room.Reset()
 }
 
 // takeRoom takes the tokens that a forwarded batch needs, or none.
