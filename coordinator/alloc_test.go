@@ -52,7 +52,7 @@ func (s frozenPeers) Write(_ ring.NodeID, _ []*request.Write, _ uint64, _ time.T
 	s.calls = append(s.calls, done)
 }
 
-func (s frozenPeers) Coordinate(_ ring.NodeID, ops []*request.Op, _ uint64, _ request.Notice, _ time.Time, done func(error)) {
+func (s frozenPeers) Coordinate(_ ring.NodeID, ops []*request.Op, _ uint64, _ request.Notice, _, _ time.Time, done func(error)) {
 	s.calls = append(s.calls, done)
 }
 

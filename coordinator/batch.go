@@ -145,9 +145,9 @@ func (b *batch) found(g *getting, s causal.State, err error, last bool) {
 }
 
 // coordinate carries out writes whose coordinator is this node.
-func (b *batch) coordinate(own []int) {
+func (b *batch) coordinate(own []int, t term) {
 	as := b.attempts(own)
-	b.c.coordinate(b.view, sent(as), b.deadline, func(j int, r request.Result) { b.answer(as[j].at, r) })
+	b.c.coordinate(b.view, sent(as), t, func(j int, r request.Result) { b.answer(as[j].at, r) })
 }
 
 // freshOp copies an operation, without its result, for an attempt that may outlive the batch.

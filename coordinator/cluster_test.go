@@ -304,6 +304,29 @@ func TestSlowIncrementIsWaitedForAndASlowSetIsNot(t *testing.T) {
 	})
 }
 
+// Who is too slow to mint says so, and the next does it; the last that can be asked does it however slow it is.
+func TestSlowCoordinatorsLeaveASetToTheNextAndTheLastCarriesItOut(t *testing.T) {
+	inHouse(t, 4, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		for _, n := range pl[:3] {
+			n.set("coordinate", houseFault{delay: 2 * mintPatience})
+		}
+		began := time.Now()
+		mustSet(t, pl[3], "k", "v")
+		if d := time.Since(began); d < 6*mintPatience || d > 6*mintPatience+copyPatience/2 {
+			t.Errorf("answered after %v, want after three coordinators that take %v each", d, 2*mintPatience)
+		}
+		if n := h.count("coordinate"); n != 3 {
+			t.Errorf("%d attempts", n)
+		}
+		s := pl[3].get("k").State
+		wantValues(t, s, "v")
+		if len(s.Siblings) != 1 || s.Siblings[0].Dot.Counter != 1 {
+			t.Errorf("%+v: minted more than once", s)
+		}
+	})
+}
+
 func TestRefusalAfterALostReplyIsMaybe(t *testing.T) {
 	for _, refusal := range []error{request.ErrOverloaded, request.ErrTooManySiblings, request.ErrDiskLow} {
 		inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
@@ -446,20 +469,34 @@ func TestSetThatOutlivesItsAttemptFoldsNothingIn(t *testing.T) {
 	})
 }
 
-// The connection to the first coordinator breaks with the attempt unread. It is executed just before its deadline, over whatever is
-// there by then: the client must not have been answered by the second attempt yet, nor have written again.
+// The connection to the first coordinator breaks with the attempt unread. It is read just before its term is over, and executed over
+// whatever is there by then: the client must not have been answered by the second attempt yet, nor have written again. Or it is read
+// later, while its client may have been answered: then it is not executed.
 func TestAttemptThatIsLateRemovesNothingWrittenAfterTheAnswer(t *testing.T) {
-	for name, do := range map[string]func(n *houseNode) error{
-		"SET": func(n *houseNode) error { return n.set1("k", "first") },
-		"DEL": func(n *houseNode) error { return n.del("k").Err },
+	set := func(n *houseNode) error { return n.set1("k", "first") }
+	del := func(n *houseNode) error { return n.del("k").Err }
+	for name, c := range map[string]struct {
+		do   func(n *houseNode) error
+		read time.Duration
+	}{
+		"SET in its term":    {set, mintPatience - 5*time.Millisecond},
+		"DEL in its term":    {del, mintPatience - 5*time.Millisecond},
+		"SET after its term": {set, attemptPatience - 20*time.Millisecond},
+		"DEL after its term": {del, attemptPatience - 20*time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
 				pl := h.places("k")
-				pl[0].set("coordinate", houseFault{breaks: true, delay: attemptPatience - 20*time.Millisecond})
-				pl[0].set("write", houseFault{refused: request.ErrDiskLow}) // it does not learn of the second attempt
-				if err := do(pl[1]); err != nil {
+				pl[0].set("coordinate", houseFault{breaks: true, delay: c.read})
+				if c.read < mintPatience {
+					pl[0].set("write", houseFault{refused: request.ErrDiskLow}) // it does not learn of the second attempt
+				}
+				began := time.Now()
+				if err := c.do(pl[1]); err != nil {
 					t.Fatal(err)
+				}
+				if d := time.Since(began); d < mintPatience || d > mintPatience+copyPatience/2 {
+					t.Fatalf("answered after %v, want when the lost attempt's term of %v is over", d, mintPatience)
 				}
 				pl[0].set("coordinate", houseFault{})
 				pl[0].set("write", houseFault{})
@@ -778,7 +815,7 @@ func TestForwardedOperationOutlivesItsConnection(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(10*time.Millisecond, cancel)
 			ops := []*request.Op{&c.op}
-			pl[0].ServeCoordinate(ctx, pl[0].View().Version, request.Notice{}, ops)
+			pl[0].ServeCoordinate(ctx, pl[0].View().Version, request.Notice{}, time.Now().Add(time.Hour), ops)
 			if answer := taken(ops)[0]; !errors.Is(answer.Result.Err, request.ErrMaybe) {
 				t.Fatalf("answered %+v, want MAYBE", answer.Result)
 			}

@@ -33,7 +33,7 @@ type Store interface {
 type Peers interface {
 	Read(to ring.NodeID, rs []*request.Read, layout uint64, deadline time.Time, done func(error))
 	Write(to ring.NodeID, ws []*request.Write, layout uint64, deadline time.Time, done func(error))
-	Coordinate(to ring.NodeID, ops []*request.Op, layout uint64, n request.Notice, deadline time.Time, done func(error))
+	Coordinate(to ring.NodeID, ops []*request.Op, layout uint64, n request.Notice, deadline, mint time.Time, done func(error))
 }
 
 // Config is what a Coordinator stands on.
@@ -179,6 +179,13 @@ func (c *Coordinator) deadline(ctx context.Context) time.Time {
 		return limit
 	}
 	return d
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // admit counts the batch in, stamps its writes and finds its partitions.

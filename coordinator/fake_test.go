@@ -357,7 +357,7 @@ func (p housePeers) Write(to ring.NodeID, ws []*request.Write, layout uint64, de
 	}, done)
 }
 
-func (p housePeers) Coordinate(to ring.NodeID, ops []*request.Op, layout uint64, notice request.Notice, deadline time.Time, done func(error)) {
+func (p housePeers) Coordinate(to ring.NodeID, ops []*request.Op, layout uint64, notice request.Notice, deadline, mint time.Time, done func(error)) {
 	p.deliver("coordinate", to, deadline, func(n *houseNode) func() {
 		there := make([]*request.Op, len(ops))
 		for i, op := range ops {
@@ -366,7 +366,7 @@ func (p housePeers) Coordinate(to ring.NodeID, ops []*request.Op, layout uint64,
 			there[i].Key.Partition = 0
 		}
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
-		n.ServeCoordinate(ctx, layout, notice, there)
+		n.ServeCoordinate(ctx, layout, notice, mint, there)
 		cancel()
 		answers := taken(there)
 		return func() {

@@ -16,7 +16,7 @@ type attempt struct {
 	op    *request.Op    // what is sent; a fresh copy for each attempt, since a late reply may still touch the last one
 	tried []ring.NodeID  // coordinators asked so far, the present one included
 	lost  bool           // an earlier attempt was perhaps executed
-	until time.Time      // the deadline of the present attempt, if it is forwarded
+	mint  time.Time      // from then on the present attempt, if it is forwarded, is not executed
 	quiet time.Time      // none of the lost attempts is executed from then on; zero: none was lost on its way
 	first request.Op     // what is sent first
 	room  [2]ring.NodeID // where tried begins
@@ -71,28 +71,39 @@ func (b *batch) forward(to ring.NodeID, as []*attempt) {
 		a.tried = append(a.tried, to)
 	}
 	b.c.Counters.Forwards.Add(int64(len(as)))
-	until := b.attemptDeadline(as)
+	t := b.attemptTerm(as)
 	for _, a := range as {
-		a.until = until
+		a.mint = t.mint
 	}
-	b.c.Peers.Coordinate(to, sent(as), b.c.view.Load().Version, b.c.Settlement.Notice(), until, func(err error) {
+	b.c.Peers.Coordinate(to, sent(as), b.c.view.Load().Version, b.c.Settlement.Notice(), t.until, t.mint, func(err error) {
 		b.returned(as, err)
 	})
 }
 
-// attemptDeadline leaves time for another coordinator, if there is one left to ask and the operations may be run again:
-// to give up early on one that may not would only turn its answer into MAYBE.
-func (b *batch) attemptDeadline(as []*attempt) time.Time {
-	d := time.Now().Add(attemptPatience)
-	if d.After(b.deadline) {
-		return b.deadline
+// term is how long an operation has.
+type term struct {
+	until time.Time // who asked for it waits no longer
+	mint  time.Time // nothing is minted for it from then on: it is answered ErrExpired
+}
+
+// whole is the term of operations that have all the time of their batch.
+func (b *batch) whole() term { return term{b.deadline, b.deadline} }
+
+// attemptTerm leaves time for another coordinator, if there is one left to ask and the operations may be run again:
+// to give up early on one that may not would only turn its answer into MAYBE. The last to be asked has all the time that is
+// left, so that a cluster that is slow everywhere still carries out what it is asked.
+func (b *batch) attemptTerm(as []*attempt) term {
+	now := time.Now()
+	t := term{now.Add(attemptPatience), now.Add(mintPatience)}
+	if t.until.After(b.deadline) {
+		return b.whole()
 	}
 	for _, a := range as {
 		if _, ok := b.next(a); !ok || !a.op.Verb.Idempotent() {
-			return b.deadline
+			return b.whole()
 		}
 	}
-	return d
+	return t
 }
 
 // next finds the best coordinator in reach that was not tried yet, by the view of this moment.
@@ -140,8 +151,8 @@ func (b *batch) settle(a *attempt, r request.Result) (ring.NodeID, bool) {
 		return ring.NodeID{}, false
 	}
 	a.lost = a.lost || lost
-	if errors.Is(r.Err, request.ErrLost) && a.until.After(a.quiet) {
-		a.quiet = a.until
+	if errors.Is(r.Err, request.ErrLost) && a.mint.After(a.quiet) {
+		a.quiet = a.mint
 	}
 	to, ok := b.next(a)
 	if stale(r.Err) { // this node must learn of the newer layout first: by the old one nobody else will do it either
@@ -195,7 +206,7 @@ func (b *batch) startOver(a *attempt, err error) {
 }
 
 // conclude answers an attempt, but not while an earlier one whose connection broke may still be executed: a SET or DEL that
-// arrives late removes what it meets, and that must not be what its client wrote next. At its deadline a lost attempt is over.
+// arrives late removes what it meets, and that must not be what its client wrote next. When its term for minting is over, so is a lost attempt.
 func (b *batch) conclude(a *attempt, r request.Result) {
 	if !removesWhatItMeets(a.op.Verb) || time.Until(a.quiet) <= 0 || fault.On(fault.AnswerEarly) {
 		b.answer(a.at, r)
@@ -272,7 +283,7 @@ func (b *batch) coordinateHere(view *View, as []*attempt) {
 	for _, a := range as {
 		a.tried = append(a.tried, b.view.Self)
 	}
-	b.c.coordinate(view, sent(as), b.deadline, func(j int, r request.Result) {
+	b.c.coordinate(view, sent(as), b.whole(), func(j int, r request.Result) {
 		if !mayGoOn(r.Err) {
 			b.conclude(as[j], b.afterLoss(as[j], r))
 			return

@@ -12,8 +12,8 @@ import (
 // key's lock. One Minting serves one Put, PutSeen or DeleteSeen, or a whole round of read-modify-writes of a key. It
 // waits for nothing.
 //
-// What an operation removes is fixed while its client waits: at the moment of minting its deadline must not have passed, and
-// no client is answered before the deadlines of all attempts at its operation that may still be minted (batch.conclude). So a
+// What an operation removes is fixed while its client waits: at the moment of minting its term (term.mint) must not be over, and
+// no client is answered before the terms of all attempts at its operation that may still be minted (batch.conclude). So a
 // late attempt never removes what was written after the answer.
 type Minting struct {
 	ops     []*request.Op // one, or a round's
@@ -22,7 +22,7 @@ type Minting struct {
 	first   causal.Dot    // of a fold: what the first write minted; zero: it found itself overwritten
 	now     int64         // Unix milliseconds
 	settled func(causal.Stamp) bool
-	late    deadlines // of the operations; nil: there are none
+	late    terms // of the operations; nil: there are none
 
 	results []request.Result  // one for each of ops
 	one     [1]request.Result // where results are, of a single operation
@@ -39,16 +39,16 @@ func NewMinting(ops []*request.Op, now int64, settled func(causal.Stamp) bool) *
 // Over gives a round what its quorum read showed.
 func (m *Minting) Over(read causal.State) { m.read = read }
 
-// Until has operations whose deadline has passed when the key is locked, as late tells by their index, not executed.
-func (m *Minting) Until(late func(i int) bool) { m.late = deadlineFunc(late) }
+// Until has operations whose term is over when the key is locked, as late tells by their index, not executed.
+func (m *Minting) Until(late func(i int) bool) { m.late = termFunc(late) }
 
-// deadlines says whether the deadline of operation i has passed.
-type deadlines interface{ isLate(i int) bool }
+// terms says whether the term of operation i is over.
+type terms interface{ isLate(i int) bool }
 
-// deadlineFunc is deadlines.
-type deadlineFunc func(i int) bool
+// termFunc is terms.
+type termFunc func(i int) bool
 
-func (f deadlineFunc) isLate(i int) bool { return f(i) }
+func (f termFunc) isLate(i int) bool { return f(i) }
 
 func (m *Minting) isLate(i int) bool {
 	return m.late != nil && m.late.isLate(i) && !fault.On(fault.MintLate) && !fault.On(fault.RunStaleFrame)

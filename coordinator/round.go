@@ -28,10 +28,10 @@ type queue struct {
 
 // waiting is one read-modify-write in a queue.
 type waiting struct {
-	op       *request.Op
-	layout   uint64 // by which this node is to coordinate it
-	deadline time.Time
-	report   func(request.Result)
+	op     *request.Op
+	layout uint64 // by which this node is to coordinate it
+	term
+	report func(request.Result)
 }
 
 // turn is what one round does for one key: operations of one kind, in the order of their arrival.
@@ -145,10 +145,10 @@ func (c *Coordinator) round(turns []turn) {
 	c.observe("modify", began)
 }
 
-// dropExpired answers operations whose deadline passed before they began: they were not executed.
+// dropExpired answers operations whose term was over before they began: they were not executed.
 func dropExpired(turns []turn) []turn {
 	now := time.Now()
-	return drop(turns, request.ErrExpired, func(w *waiting) bool { return now.After(w.deadline) })
+	return drop(turns, request.ErrExpired, func(w *waiting) bool { return now.After(w.mint) })
 }
 
 // dropMoved refuses operations that waited here over a change of their partition's roles: this node has acknowledged it, and
@@ -185,8 +185,8 @@ func (t turn) answerAll(r request.Result) {
 func (t turn) deadline() time.Time {
 	var d time.Time
 	for _, w := range t.ops {
-		if w.deadline.After(d) {
-			d = w.deadline
+		if w.until.After(d) {
+			d = w.until
 		}
 	}
 	return d
@@ -242,7 +242,7 @@ func (c *Coordinator) roundIntent(t turn, read causal.State) intent {
 	}
 	m := c.minting(ops...)
 	m.Over(read)
-	m.Until(func(i int) bool { return !time.Now().Before(t.ops[i].deadline) })
+	m.Until(func(i int) bool { return !time.Now().Before(t.ops[i].mint) })
 	return intent{key: ops[0].Key, w: w, m: m}
 }
 

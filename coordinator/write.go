@@ -386,8 +386,8 @@ func (w *writing) decide(i int) {
 }
 
 // coordinate carries out writes on this node, one of whose roles for each key by the view is primary or fallback, and reports each
-// once, by the deadline or a little later. report must not block. The slice of operations is kept, and is the callee's.
-func (c *Coordinator) coordinate(view *View, ops []*request.Op, deadline time.Time, report func(int, request.Result)) {
+// once, by the end of the term or a little later. report must not block. The slice of operations is kept, and is the callee's.
+func (c *Coordinator) coordinate(view *View, ops []*request.Op, t term, report func(int, request.Result)) {
 	direct := make([]int, 0, batchUsual)
 	var queued *rounds
 	for i, op := range ops {
@@ -400,7 +400,7 @@ func (c *Coordinator) coordinate(view *View, ops []*request.Op, deadline time.Ti
 			if queued == nil {
 				queued = c.queues.begin()
 			}
-			queued.add(waiting{op: op, layout: view.Version, deadline: deadline, report: func(r request.Result) { report(i, r) }})
+			queued.add(waiting{op: op, layout: view.Version, term: t, report: func(r request.Result) { report(i, r) }})
 		default:
 			direct = append(direct, i)
 		}
@@ -409,7 +409,7 @@ func (c *Coordinator) coordinate(view *View, ops []*request.Op, deadline time.Ti
 		queued.run(c)
 	}
 	if len(direct) > 0 {
-		c.writeDirect(ops, direct, deadline, report)
+		c.writeDirect(ops, direct, t, report)
 	}
 }
 
@@ -419,13 +419,14 @@ type plainWrites struct {
 	ops    []*request.Op
 	answer func(int, request.Result)
 	began  time.Time
+	mint   time.Time // see term
 	left   int
 }
 
 // writeDirect carries out writes that need no read first.
-func (c *Coordinator) writeDirect(ops []*request.Op, direct []int, deadline time.Time, report func(int, request.Result)) {
-	b := &plainWrites{ops: ops, answer: report, began: time.Now(), left: len(direct)}
-	b.begin(c, len(direct), deadline, b)
+func (c *Coordinator) writeDirect(ops []*request.Op, direct []int, t term, report func(int, request.Result)) {
+	b := &plainWrites{ops: ops, answer: report, began: time.Now(), mint: t.mint, left: len(direct)}
+	b.begin(c, len(direct), t.until, b)
 	now := c.Now().UnixMilli()
 	for j, i := range direct {
 		p := &b.puts[j]
@@ -435,8 +436,8 @@ func (c *Coordinator) writeDirect(ops []*request.Op, direct []int, deadline time
 	b.start()
 }
 
-// isLate reports whether the deadline, which all share, has passed.
-func (b *plainWrites) isLate(int) bool { return !time.Now().Before(b.deadline) }
+// isLate reports whether the term, which all share, is over.
+func (b *plainWrites) isLate(int) bool { return !time.Now().Before(b.mint) }
 
 // wrote implements reporter.
 func (b *plainWrites) wrote(_ int, p *putting) {
@@ -456,7 +457,7 @@ func (c *Coordinator) minting(ops ...*request.Op) *Minting {
 }
 
 // foldIn writes a Put once more, over the values elsewhere that outstamp it: a GET after the acknowledgement must not
-// answer one of them. What outstamps it was stored before the fold is minted, and so before the deadline (Minting): it is not
+// answer one of them. What outstamps it was stored before the fold is minted, and so before the term was over (Minting): it is not
 // what the client wrote next, after another attempt was answered.
 func (c *Coordinator) foldIn(in intent, first written, deadline time.Time, report func(request.Result)) {
 	in.m = in.m.Fold(first.delta, first.survivor, c.Now().UnixMilli())
@@ -519,8 +520,9 @@ func served[T any](all []*T, n int, refused func(*T) error) []*T {
 	return mine
 }
 
-// ServeCoordinate carries out another node's operations and answers in place, by the context's deadline.
-func (c *Coordinator) ServeCoordinate(ctx context.Context, layout uint64, n request.Notice, ops []*request.Op) {
+// ServeCoordinate carries out another node's operations and answers in place, by the context's deadline. What could not be
+// minted by mint is answered ErrExpired, unexecuted.
+func (c *Coordinator) ServeCoordinate(ctx context.Context, layout uint64, n request.Notice, mint time.Time, ops []*request.Op) {
 	if !c.enter() {
 		refuseAll(ops, request.ErrClosed)
 		return
@@ -543,7 +545,7 @@ func (c *Coordinator) ServeCoordinate(ctx context.Context, layout uint64, n requ
 		own = append(own, i)
 	}
 	if len(own) > 0 {
-		b.coordinate(own)
+		b.coordinate(own, term{deadline, earlier(mint, deadline)})
 	}
 	b.wait(ctx)
 }

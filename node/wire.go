@@ -29,8 +29,8 @@ func (w *wire) Write(to ring.NodeID, ws []*request.Write, layout uint64, deadlin
 }
 
 // Coordinate implements coordinator.Peers.
-func (w *wire) Coordinate(to ring.NodeID, ops []*request.Op, layout uint64, n notice, deadline time.Time, done func(error)) {
-	w.peers.Load().Coordinate(to, ops, layout, n, deadline, done)
+func (w *wire) Coordinate(to ring.NodeID, ops []*request.Op, layout uint64, n notice, deadline, mint time.Time, done func(error)) {
+	w.peers.Load().Coordinate(to, ops, layout, n, deadline, mint, done)
 }
 
 // hints is the store as the coordinator sees it.
@@ -55,8 +55,8 @@ func (s server) ServeWrites(ctx context.Context, _ ring.NodeID, layout uint64, w
 }
 
 // ServeCoordinate implements peer.Handler.
-func (s server) ServeCoordinate(ctx context.Context, _ ring.NodeID, layout uint64, from notice, ops []*request.Op) {
-	s.n.coord.ServeCoordinate(ctx, layout, from, ops)
+func (s server) ServeCoordinate(ctx context.Context, _ ring.NodeID, layout uint64, from notice, mint time.Time, ops []*request.Op) {
+	s.n.coord.ServeCoordinate(ctx, layout, from, mint, ops)
 }
 
 // ServeNotice implements peer.Handler.

@@ -37,10 +37,12 @@ func (p *Peers) write(to ring.NodeID, c class, kind uint8, ws []*request.Write, 
 	})
 }
 
-// Coordinate asks a node to carry out operations; else as Read. n must respect NoticeRetriedMax.
-func (p *Peers) Coordinate(to ring.NodeID, ops []*request.Op, layout uint64, n request.Notice, deadline time.Time, done func(error)) {
+// Coordinate asks a node to carry out operations, and to mint nothing for them from mint on, which is not after deadline; else as
+// Read. n must respect NoticeRetriedMax.
+func (p *Peers) Coordinate(to ring.NodeID, ops []*request.Op, layout uint64, n request.Notice, deadline, mint time.Time, done func(error)) {
+	spare := min(max(deadline.Sub(mint), 0), DeadlineMax)
 	pieces(ops, (*request.Op).Size, func(o *request.Op, err error) { o.Result = request.Result{Err: err} }, done, func(ops []*request.Op, done func(error)) {
-		p.send(to, small, deadline, &call{kind: kindCoord, layout: layout, notice: n, ops: ops, done: done})
+		p.send(to, small, deadline, &call{kind: kindCoord, layout: layout, spare: spare, notice: n, ops: ops, done: done})
 	})
 }
 

@@ -22,6 +22,7 @@ type call struct {
 	writes  []*request.Write
 	ops     []*request.Op
 	notice  request.Notice
+	spare   time.Duration // of operations: from so long before the deadline on nothing is minted
 	control uint8
 	payload []byte // of a control request; then its answer
 
@@ -43,7 +44,7 @@ func (c *call) appendPayload(dst []byte) []byte {
 	case kindWrite, kindHandoff:
 		return request.AppendWrites(dst, c.writes)
 	case kindCoord:
-		return request.AppendOps(request.AppendNotice(dst, c.notice), c.ops)
+		return request.AppendOps(request.AppendNotice(appendSpare(dst, c.spare), c.notice), c.ops)
 	}
 	panic("peer: call of unknown kind")
 }

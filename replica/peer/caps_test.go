@@ -178,7 +178,7 @@ func TestForwardedBatchesOfTheWholeNodeAreCapped(t *testing.T) {
 		p := newPair(t, nil)
 		ask := func() <-chan error {
 			ended := make(chan error, 2)
-			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, soon(), func(err error) { ended <- err })
+			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, soon(), soon(), func(err error) { ended <- err })
 			return ended
 		}
 		for range CoordinateAllMax - 1 {
@@ -252,7 +252,7 @@ func TestNoDeadlineIsFartherThanTheCap(t *testing.T) {
 		defer close(block)
 		p.serve.onOps = func(context.Context, []*request.Op) { <-block }
 		ended := make(chan error, 2)
-		p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, time.Now().Add(time.Hour), func(err error) { ended <- err })
+		p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, time.Now().Add(time.Hour), time.Now().Add(time.Hour), func(err error) { ended <- err })
 		time.Sleep(DeadlineMax - time.Millisecond)
 		if len(ended) != 0 {
 			t.Error("ended before the cap")

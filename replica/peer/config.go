@@ -23,8 +23,8 @@ type Handler interface {
 	ServeWrites(ctx context.Context, from ring.NodeID, layout uint64, writes []*request.Write) error
 	// ServeHandoff is ServeWrites for hints that come home: what it answers without an error is on disk, fsynced.
 	ServeHandoff(ctx context.Context, from ring.NodeID, layout uint64, writes []*request.Write) error
-	// ServeCoordinate may wait for the network. It runs on a goroutine of its own.
-	ServeCoordinate(ctx context.Context, from ring.NodeID, layout uint64, notice request.Notice, ops []*request.Op)
+	// ServeCoordinate may wait for the network, and mints nothing from mint on. It runs on a goroutine of its own.
+	ServeCoordinate(ctx context.Context, from ring.NodeID, layout uint64, notice request.Notice, mint time.Time, ops []*request.Op)
 	// ServeControl answers an administrative request with at most ControlBytesMax, or FetchBytesMax where Fetch asks, on a goroutine of its own. A kind
 	// that it does not know is an error.
 	ServeControl(ctx context.Context, from ring.NodeID, kind uint8, payload []byte) ([]byte, error)

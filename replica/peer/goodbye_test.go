@@ -15,7 +15,7 @@ import (
 // forward has b coordinate one operation, and returns how the call ended.
 func (p *pair) forward() <-chan error {
 	ended := make(chan error, 2)
-	p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, soon(), func(err error) { ended <- err })
+	p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, soon(), soon(), func(err error) { ended <- err })
 	return ended
 }
 

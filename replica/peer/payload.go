@@ -27,6 +27,18 @@ func (a *opAnswers) appendPayload(dst []byte) []byte {
 	return request.AppendOpAnswers(dst, *a, answerBytesMax)
 }
 
+// appendSpare appends how long before a frame's deadline nothing more is minted for it, in nanoseconds.
+func appendSpare(dst []byte, d time.Duration) []byte { return binary.AppendUvarint(dst, uint64(d)) }
+
+// cutSpare takes what appendSpare wrote off the front of a payload. More than any deadline is away is no such time.
+func cutSpare(b []byte) (d time.Duration, rest []byte, err error) {
+	v, n := binary.Uvarint(b)
+	if n <= 0 || v > uint64(DeadlineMax) {
+		return 0, nil, errProtocol
+	}
+	return time.Duration(v), b[n:], nil
+}
+
 // ping is the payload of a ping: the sender's clock, and its notice if it has one.
 type ping struct {
 	clock     time.Duration

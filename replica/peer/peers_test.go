@@ -98,6 +98,7 @@ type replica struct {
 	onRead    func([]*request.Read)
 	onWrite   func(context.Context, []*request.Write) error
 	onOps     func(context.Context, []*request.Op)
+	onTerm    func(deadline, mint time.Time)
 	onHandoff func(context.Context, []*request.Write) error
 	executed  atomic.Int64
 }
@@ -140,10 +141,14 @@ func (h *replica) ServeHandoff(ctx context.Context, from ring.NodeID, layout uin
 	return nil
 }
 
-func (h *replica) ServeCoordinate(ctx context.Context, from ring.NodeID, layout uint64, n request.Notice, ops []*request.Op) {
+func (h *replica) ServeCoordinate(ctx context.Context, from ring.NodeID, layout uint64, n request.Notice, mint time.Time, ops []*request.Op) {
 	h.executed.Add(int64(len(ops)))
 	for _, o := range ops {
 		o.Result.Int = o.Delta + int64(n.Node)
+	}
+	if h.onTerm != nil {
+		deadline, _ := ctx.Deadline()
+		h.onTerm(deadline, mint)
 	}
 	if h.onOps != nil {
 		h.onOps(ctx, ops)
@@ -258,7 +263,7 @@ func TestCallsAreAnsweredInPlace(t *testing.T) {
 			t.Error("write is not answered")
 		}
 		ops := []*request.Op{{Verb: request.Modify, Delta: 2}}
-		p.a.Coordinate(nodeB, ops, 1, request.Notice{Node: 40}, soon(), func(err error) { ended <- err })
+		p.a.Coordinate(nodeB, ops, 1, request.Notice{Node: 40}, soon(), soon(), func(err error) { ended <- err })
 		want(t, ended, nil)
 		if ops[0].Result.Int != 42 {
 			t.Errorf("result %d", ops[0].Result.Int)
@@ -354,7 +359,7 @@ func TestDeadlineEndsACallAndItsLateAnswerIsDropped(t *testing.T) {
 		p.serve.onOps = func(context.Context, []*request.Op) { <-block }
 		ops := []*request.Op{{Delta: 7}}
 		ended := make(chan error, 2)
-		p.a.Coordinate(nodeB, ops, 1, request.Notice{}, time.Now().Add(300*time.Millisecond), func(err error) { ended <- err })
+		p.a.Coordinate(nodeB, ops, 1, request.Notice{}, time.Now().Add(300*time.Millisecond), time.Now().Add(300*time.Millisecond), func(err error) { ended <- err })
 		time.Sleep(300*time.Millisecond + time.Nanosecond)
 		want(t, ended, request.ErrLost)
 		close(block)
@@ -687,7 +692,7 @@ func TestForwardedBatchesAreCapped(t *testing.T) {
 		p.serve.onOps = func(context.Context, []*request.Op) { <-block }
 		ended := make(chan error, CoordinateMax+1)
 		ask := func() {
-			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, soon(), func(err error) { ended <- err })
+			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, soon(), soon(), func(err error) { ended <- err })
 		}
 		for range CoordinateMax {
 			ask()
@@ -788,7 +793,7 @@ func TestTimeoutsOfAPeerThatIsHeardMakeNobodySuspect(t *testing.T) {
 		p.serve.onOps = func(context.Context, []*request.Op) { <-block }
 		for range 10 * timeoutsMax {
 			ended := make(chan error, 2)
-			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, time.Now().Add(100*time.Millisecond), func(err error) { ended <- err })
+			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, time.Now().Add(100*time.Millisecond), time.Now().Add(100*time.Millisecond), func(err error) { ended <- err })
 			time.Sleep(101 * time.Millisecond)
 			want(t, ended, request.ErrLost)
 		}
@@ -845,7 +850,7 @@ func TestLargeBatchesTravelInPieces(t *testing.T) {
 		value := make([]byte, request.ValueBytesMax)
 		ops := []*request.Op{{Value: value, Delta: 1}, {Value: value, Delta: 2}, {Delta: 3}}
 		ended := make(chan error, 2)
-		p.a.Coordinate(nodeB, ops, 1, request.Notice{}, soon(), func(err error) { ended <- err })
+		p.a.Coordinate(nodeB, ops, 1, request.Notice{}, soon(), soon(), func(err error) { ended <- err })
 		want(t, ended, nil)
 		for i, o := range ops {
 			if o.Result.Int != int64(i+1) || o.Result.Err != nil {
@@ -870,6 +875,40 @@ func TestHandlersPanicHurtsOneConnectionOnly(t *testing.T) {
 	})
 }
 
+// Until when operations may be minted is told like their deadline: never later than who asks means it.
+func TestTermForMintingTravelsWithTheDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPair(t, nil)
+		ended := make(chan error, 1)
+		for _, spare := range []time.Duration{0, time.Millisecond, 240 * time.Millisecond, -time.Second} {
+			deadline := soon()
+			p.serve.onTerm = func(until, mint time.Time) {
+				if until.After(deadline) || mint.After(deadline.Add(-spare)) {
+					t.Errorf("deadline told %v late, minting %v", until.Sub(deadline), mint.Sub(deadline.Add(-spare)))
+				}
+				if early := deadline.Add(-max(spare, 0)).Sub(mint); early > deadline.Sub(until)+time.Microsecond {
+					t.Errorf("minting ends %v early, the deadline comes %v early", early, deadline.Sub(until))
+				}
+			}
+			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, deadline, deadline.Add(-spare), func(err error) { ended <- err })
+			want(t, ended, nil)
+		}
+	})
+}
+
+// More time than any deadline may be away is no term.
+func TestSpareTimeIsBounded(t *testing.T) {
+	for d, ok := range map[time.Duration]bool{0: true, DeadlineMax: true, DeadlineMax + 1: false, -1: false} {
+		got, rest, err := cutSpare(append(appendSpare(nil, d), 7))
+		if (err == nil) != ok || ok && (got != d || len(rest) != 1) {
+			t.Errorf("%v: %v, %d bytes left, %v", d, got, len(rest), err)
+		}
+	}
+	if _, _, err := cutSpare(nil); err == nil {
+		t.Error("read out of nothing")
+	}
+}
+
 // A handler that panics may leave operations with others. They are not used again.
 func TestPanicLeavesOperationsAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -886,7 +925,7 @@ func TestPanicLeavesOperationsAlone(t *testing.T) {
 		}
 		ended := make(chan error, 2)
 		coordinate := func(delta int64) {
-			p.a.Coordinate(nodeB, []*request.Op{{Verb: request.Modify, Delta: delta}}, 1, request.Notice{}, soon(), func(err error) { ended <- err })
+			p.a.Coordinate(nodeB, []*request.Op{{Verb: request.Modify, Delta: delta}}, 1, request.Notice{}, soon(), soon(), func(err error) { ended <- err })
 		}
 		coordinate(1)
 		synctest.Wait()
@@ -913,7 +952,7 @@ func TestLargeBatchIsLetGoOf(t *testing.T) {
 				ops[i] = &request.Op{Verb: request.Put, Value: []byte("value")}
 			}
 			ended := make(chan error, 2)
-			p.a.Coordinate(nodeB, ops, 1, request.Notice{}, soon(), func(err error) { ended <- err })
+			p.a.Coordinate(nodeB, ops, 1, request.Notice{}, soon(), soon(), func(err error) { ended <- err })
 			want(t, ended, nil)
 			runtime.GC()
 			if kept := n == request.BatchMax && op.Value() != nil; kept || value.Value() != nil {
@@ -950,7 +989,7 @@ func TestWhatFramesBringIsNotOverwritten(t *testing.T) {
 			want(t, ended, nil)
 			p.a.Write(nodeB, []*request.Write{{Key: key, Delta: state(i)}}, 1, soon(), done)
 			want(t, ended, nil)
-			p.a.Coordinate(nodeB, []*request.Op{{Verb: request.Put, Key: key, Value: key.Name}}, 1, request.Notice{}, soon(), done)
+			p.a.Coordinate(nodeB, []*request.Op{{Verb: request.Put, Key: key, Value: key.Name}}, 1, request.Notice{}, soon(), soon(), done)
 			want(t, ended, nil)
 			answers[i] = read.State
 		}
@@ -1070,7 +1109,7 @@ func TestEachCallEndsAtItsOwnDeadline(t *testing.T) {
 		p.serve.onOps = func(context.Context, []*request.Op) { <-block }
 		ask := func(after time.Duration) <-chan error {
 			ended := make(chan error, 2)
-			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, time.Now().Add(after), func(err error) { ended <- err })
+			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, time.Now().Add(after), time.Now().Add(after), func(err error) { ended <- err })
 			return ended
 		}
 		last, first, middle := ask(90*time.Millisecond), ask(30*time.Millisecond), ask(60*time.Millisecond)
@@ -1095,7 +1134,7 @@ func TestHandlersAreToldTheDeadlineAndEndWithTheConnection(t *testing.T) {
 		ended := make(chan error, 2)
 		p.a.Write(nodeB, []*request.Write{{}}, 1, deadline, func(err error) { ended <- err })
 		want(t, ended, nil)
-		p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, deadline, func(err error) { ended <- err })
+		p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, deadline, deadline, func(err error) { ended <- err })
 		want(t, ended, nil)
 		for i, ctx := range contexts {
 			if got, ok := ctx.Deadline(); !ok || !got.Equal(deadline) {
@@ -1146,7 +1185,7 @@ func TestAnswersWaitForRoomAndAreNotDropped(t *testing.T) {
 		// Their answers are twice what the queue holds.
 		ended := make(chan error, 16)
 		for range 2 * QueueBytesMax / request.ValueBytesMax {
-			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, soon(), func(err error) { ended <- err })
+			p.a.Coordinate(nodeB, []*request.Op{{}}, 1, request.Notice{}, soon(), soon(), func(err error) { ended <- err })
 		}
 		synctest.Wait()
 		for range 2 * QueueBytesMax / request.ValueBytesMax {

@@ -408,9 +408,10 @@ func tryTake(tokens chan struct{}) bool {
 
 func (s *session) coordinate(f frame, room *forwarded) {
 	layout, rest, ok := cutLayout(f.payload)
+	spare, rest, spareErr := cutSpare(rest)
 	notice, rest, noticeErr := request.DecodeNotice(rest)
 	ops, err := request.DecodeOps(&room.Room, rest, s.p.cfg.Q)
-	if !ok || noticeErr != nil || err != nil {
+	if !ok || spareErr != nil || noticeErr != nil || err != nil {
 		s.malformed(f)
 		s.w.flush()
 		return
@@ -418,7 +419,7 @@ func (s *session) coordinate(f frame, room *forwarded) {
 	if s.p.paused(s.pauses) {
 		return
 	}
-	s.p.handler.ServeCoordinate(s.due(f.deadline), s.from, layout, notice, ops)
+	s.p.handler.ServeCoordinate(s.due(f.deadline), s.from, layout, notice, time.Now().Add(s.left(f.deadline-spare)), ops)
 	room.ops = ops
 	s.answer(kindCoord, f.id, &room.ops)
 	s.w.flush()

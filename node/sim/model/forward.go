@@ -19,7 +19,7 @@ type attempt struct {
 	deadline check.Moment
 	tried    []ring.NodeID
 	lost     bool
-	until    check.Moment // the deadline of the present attempt, if it is forwarded
+	mint     check.Moment // from then on the present attempt, if it is forwarded, is not executed
 	quiet    check.Moment // none of the lost attempts is executed from then on
 	kept     *request.Result
 	answered bool
@@ -65,7 +65,7 @@ func (n *node) do(t *task, r int, answer func(request.Result)) {
 // here is batch.coordinateHere: what this node has no room for goes to the next.
 func (a *attempt) here(t *task) {
 	a.tried = append(a.tried, a.n.view.Self)
-	a.n.coordinate(t, a.deadline, func(r request.Result) {
+	a.n.coordinate(t, a.whole(), func(r request.Result) {
 		if full(r.Err) || stale(r.Err) || errors.Is(r.Err, request.ErrNotOwner) {
 			a.returned(t, r)
 			return
@@ -112,13 +112,13 @@ func (a *attempt) forward(to ring.NodeID) {
 	n := a.n
 	a.tried = append(a.tried, to)
 	t := a.task.again()
-	peer, notice, deadline := n.w.nodes[n.w.index(to)], n.settlement.Notice(), a.patience()
+	peer, notice, term := n.w.nodes[n.w.index(to)], n.settlement.Notice(), a.term()
 	n.w.count.forwards++
 	var result request.Result
-	a.until = deadline
+	a.mint = term.mint
 	version := n.view.Version
-	n.callOnce(peer, deadline, func(answer func(error)) {
-		peer.serveCoordinate(t, version, notice, deadline, func(r request.Result) {
+	n.callOnce(peer, term.until, func(answer func(error)) {
+		peer.serveCoordinate(t, version, notice, term, func(r request.Result) {
 			result = r
 			answer(nil)
 		})
@@ -130,12 +130,19 @@ func (a *attempt) forward(to ring.NodeID) {
 	}, false)
 }
 
-// patience leaves time for another coordinator, if there is one left to ask and the operation may be run again.
-func (a *attempt) patience() check.Moment {
-	if _, ok := a.next(); !ok || !a.task.Verb.Idempotent() {
-		return a.deadline
+// term is coordinator's.
+type term struct{ until, mint check.Moment }
+
+// whole is batch.whole.
+func (a *attempt) whole() term { return term{a.deadline, a.deadline} }
+
+// term is batch.attemptTerm: it leaves time for another coordinator, if there is one left to ask and the operation may be run again.
+func (a *attempt) term() term {
+	now := a.n.now()
+	if _, ok := a.next(); !ok || !a.task.Verb.Idempotent() || now+attemptPatience > a.deadline {
+		return a.whole()
 	}
-	return min(a.deadline, a.n.now()+attemptPatience)
+	return term{now + attemptPatience, now + mintPatience}
 }
 
 func (a *attempt) next() (ring.NodeID, bool) {
@@ -160,7 +167,7 @@ func (a *attempt) returned(sent *task, r request.Result) {
 	}
 	a.lost = a.lost || lost
 	if errors.Is(r.Err, request.ErrLost) {
-		a.quiet = max(a.quiet, a.until)
+		a.quiet = max(a.quiet, a.mint)
 	}
 	to, ok := a.next()
 	if stale(r.Err) {
@@ -225,7 +232,7 @@ func (a *attempt) final(err error) error {
 }
 
 // serveCoordinate is Coordinator.ServeCoordinate for one operation.
-func (n *node) serveCoordinate(t *task, layout uint64, notice request.Notice, deadline check.Moment, answer func(request.Result)) {
+func (n *node) serveCoordinate(t *task, layout uint64, notice request.Notice, given term, answer func(request.Result)) {
 	n.settlement.Hear(notice)
 	if err := n.serves(t.key, roleCoordinator, false, layout); err != nil {
 		answer(request.Result{Err: err})
@@ -238,19 +245,19 @@ func (n *node) serveCoordinate(t *task, layout uint64, notice request.Notice, de
 			answer(r)
 		}
 	}
-	n.at(deadline, func() {
+	n.at(given.until, func() {
 		once(request.Result{Err: &request.QuorumError{Op: "put", Need: quorumSize, Cause: request.ErrMaybe}})
 	})
-	n.coordinate(t, deadline, once)
+	n.coordinate(t, given, once)
 }
 
 // Read-modify-writes of one key queue. Twin of coordinator's queues and rounds.
 
 type waiting struct {
 	*task
-	layout   uint64
-	deadline check.Moment
-	report   func(request.Result)
+	layout uint64
+	term
+	report func(request.Result)
 }
 
 type queue struct{ waiting []waiting }
@@ -284,7 +291,7 @@ func (n *node) round(key string, all []waiting) {
 	turn := n.unmoved(key, n.inTime(all))
 	var deadline check.Moment
 	for _, w := range turn {
-		deadline = max(deadline, w.deadline)
+		deadline = max(deadline, w.until)
 	}
 	if len(turn) == 0 {
 		n.nextRound(key)
@@ -313,7 +320,7 @@ func (n *node) round(key string, all []waiting) {
 // inTime is dropExpired.
 func (n *node) inTime(all []waiting) (turn []waiting) {
 	for _, w := range all {
-		if n.now() > w.deadline {
+		if n.now() > w.mint {
 			w.report(request.Result{Err: request.ErrExpired})
 			continue
 		}
@@ -342,7 +349,7 @@ func (n *node) writeRound(key string, turn []waiting, read causal.State, deadlin
 	}
 	m := coordinator.NewMinting(ops, n.wall().UnixMilli(), n.settled)
 	m.Over(read)
-	m.Until(func(i int) bool { return n.now() >= turn[i].deadline })
+	m.Until(func(i int) bool { return n.now() >= turn[i].mint })
 	n.startWrite(tasks, m, read, false, deadline, func(out *written) {
 		for i, w := range turn {
 			w.report(m.Answer(i, out.delta, out.acks, out.err))

@@ -12,6 +12,7 @@ const (
 const (
 	budget          = 3 * second
 	attemptPatience = 300 * milli
+	mintPatience    = 60 * milli
 	copyPatience    = 100 * milli
 	copyDeadline    = 2 * second
 	hedgeAfter      = 20 * milli

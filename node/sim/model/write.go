@@ -377,20 +377,20 @@ func (w *writing) decide(err error) {
 }
 
 // coordinate is Coordinator.coordinate for one operation.
-func (n *node) coordinate(t *task, deadline check.Moment, report func(request.Result)) {
+func (n *node) coordinate(t *task, given term, report func(request.Result)) {
 	if t.Verb == request.Modify && n.view.Place(n.w.partition(t.key)).Handing {
 		report(request.Result{Err: request.ErrStaleLayout})
 		return
 	}
 	if t.Verb == request.Modify || t.Verb == request.Delete {
-		n.enqueue(waiting{t, n.view.Version, deadline, report})
+		n.enqueue(waiting{t, n.view.Version, given, report})
 		return
 	}
 	m := coordinator.NewMinting([]*request.Op{t.Op}, n.wall().UnixMilli(), n.settled)
-	m.Until(func(int) bool { return n.now() >= deadline })
-	n.startWrite([]*task{t}, m, causal.State{}, t.Attempt > 0, deadline, func(out *written) {
+	m.Until(func(int) bool { return n.now() >= given.mint })
+	n.startWrite([]*task{t}, m, causal.State{}, t.Attempt > 0, given.until, func(out *written) {
 		if out.err == nil && t.Verb == request.Put && len(out.survivor.Siblings) > 0 {
-			n.foldIn(t, m, out, deadline, report)
+			n.foldIn(t, m, out, given.until, report)
 			return
 		}
 		report(m.Answer(0, out.delta, out.acks, out.err))
