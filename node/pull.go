@@ -221,13 +221,10 @@ func (x *puller) takeChunk(ctx context.Context, q *replica.RowsQuestion) (next *
 	return a.Next, x.accept(ctx, a.Rows)
 }
 
-// accept stores rows, as long as the partition is this node's: it may have been given up since they were asked for.
+// accept stores rows, as long as the partition is this node's: it may have been given up since they were asked for. An acknowledgement
+// of the ring waits for a portion at most, not for the pauses between them.
 func (x *puller) accept(ctx context.Context, rows []*request.Write) error {
-	var done replica.Accepted
-	err := x.n.coord.Holding(x.partition, func() (err error) {
-		done, err = x.n.store.AcceptRows(ctx, rows)
-		return err
-	})
+	done, err := x.n.store.AcceptRows(ctx, rows, func(store func() error) error { return x.n.coord.Holding(x.partition, store) })
 	if err != nil {
 		return err
 	}

@@ -157,12 +157,13 @@ type Accepted struct {
 
 // AcceptRows syncs rows that another node holds into this node's, as copies of writes are, and may use the disk's
 // reserve, some at a time. A row with a dot that has other bytes here is reported and left alone: which of them is right nobody can tell.
-// It is durable as a write is. The error is that of all rows.
-func (s *Store) AcceptRows(ctx context.Context, rows []*request.Write) (a Accepted, err error) {
+// It is durable as a write is. within carries out the storing of each portion; the pauses that leave clients room are not within. The
+// error is that of all rows.
+func (s *Store) AcceptRows(ctx context.Context, rows []*request.Write, within func(store func() error) error) (a Accepted, err error) {
 	for len(rows) > 0 && err == nil {
 		n := portion(rows)
 		began := time.Now()
-		if err = s.acceptPortion(ctx, rows[:n], &a); err == nil {
+		if err = within(func() error { return s.acceptPortion(ctx, rows[:n], &a) }); err == nil {
 			err = s.cfg.Worked(ctx, time.Since(began))
 		}
 		rows = rows[n:]

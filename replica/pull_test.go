@@ -44,7 +44,7 @@ func pullOf(t *testing.T, here, there *Store, p ring.Partition, partitions int, 
 		if a, err = DecodeRowsAnswer(answered, p, partitions); err != nil {
 			t.Fatal(err)
 		}
-		got, err := here.AcceptRows(ctx, a.Rows)
+		got, err := here.AcceptRows(ctx, a.Rows, apart)
 		if err != nil || got.Refused+got.Conflicts > 0 {
 			t.Fatalf("%+v, %v", got, err)
 		}

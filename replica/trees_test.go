@@ -325,7 +325,7 @@ func TestADotWithOtherBytesIsReportedNotMerged(t *testing.T) {
 	damaged.Siblings[0].Value = []byte("valuf")
 	write(t, there, &request.Write{Key: el.Key, Delta: damaged})
 	rows := []*request.Write{{Key: el.Key, Delta: read(t, there, "k")}, {Key: keyOf("other"), Delta: written(t, there, "other")}}
-	got, err := here.AcceptRows(t.Context(), rows)
+	got, err := here.AcceptRows(t.Context(), rows, apart)
 	if err != nil || got.Conflicts != 1 || got.Changed != 1 || got.Refused != 0 {
 		t.Fatalf("%+v, %v", got, err)
 	}

@@ -60,8 +60,37 @@ func TestWhoIsNotToWorkOnStops(t *testing.T) {
 	if err := s.Rehash(t.Context(), []ring.Partition{p}, func(Rehashed) error { return nil }); !errors.Is(err, closing) {
 		t.Errorf("a scan ends with %v", err)
 	}
-	if _, err := s.AcceptRows(t.Context(), []*request.Write{{Key: keyOf("{p}k"), Delta: read(t, s, "{p}k")}}); !errors.Is(err, closing) {
+	if _, err := s.AcceptRows(t.Context(), []*request.Write{{Key: keyOf("{p}k"), Delta: read(t, s, "{p}k")}}, apart); !errors.Is(err, closing) {
 		t.Errorf("taking over ends with %v", err)
+	}
+}
+
+// apart stores a portion of rows by itself.
+func apart(store func() error) error { return store() }
+
+// Whoever waits for what is being stored does not wait for the pauses that leave clients room.
+func TestPausesBetweenPortionsAreNotWithin(t *testing.T) {
+	s := openStore(t, memConfig(vfs.NewMem()))
+	awaitCounted(s)
+	write(t, s, setter(s, "{p}k", "value"))
+	var rows []*request.Write
+	for i := range 2*AcceptRowsMax + 1 {
+		rows = append(rows, &request.Write{Key: keyOf(fmt.Sprint("{p}", i)), Delta: read(t, s, "{p}k")})
+	}
+	storing, portions, pauses := false, 0, 0
+	s.cfg.Worked = func(context.Context, time.Duration) error {
+		if pauses++; storing {
+			t.Error("a pause within")
+		}
+		return nil
+	}
+	got, err := s.AcceptRows(t.Context(), rows, func(store func() error) error {
+		storing, portions = true, portions+1
+		defer func() { storing = false }()
+		return store()
+	})
+	if err != nil || got.Changed != len(rows) || portions != 3 || pauses != 3 {
+		t.Errorf("%+v, %v, in %d portions with %d pauses", got, err, portions, pauses)
 	}
 }
 
