@@ -23,6 +23,7 @@ func (s *Store) GiveUp(ctx context.Context, p ring.Partition) (removed int, err 
 		return 0, err
 	}
 	defer s.gate.leave()
+	s.boot.givesUp(p)
 	if err := s.forgetMarks(p); err != nil {
 		return 0, err
 	}

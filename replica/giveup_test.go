@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,4 +133,40 @@ func TestNothingIsOwedOfARowThatWasGivenUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantHints(t, s, 0, 0, 0)
+}
+
+// A partition that comes back brings this node's own writes: no sign that its disk lost anything, and nothing to warn of. Others may
+// be one.
+func TestWritesOfAPartitionGivenUpComeBackWithoutAWarning(t *testing.T) {
+	var logged strings.Builder
+	cfg := memConfig(vfs.NewMem())
+	cfg.Logger = slog.New(slog.NewTextHandler(&logged, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	s := openStore(t, cfg)
+	awaitCounted(s)
+	for _, c := range []struct {
+		given, back string // partitions
+		warns       bool
+	}{{"{p}", "{p}", false}, {"{p}", "{q}", true}} {
+		logged.Reset()
+		row := keyOf(c.back + "k")
+		write(t, s, setter(s, c.back+"k", "value"))
+		held := read(t, s, c.back+"k")
+		if _, err := s.GiveUp(t.Context(), keyOf(c.given).Partition); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.removeRows([]request.Key{row}, func(*heldRow) bool { return true }); err != nil {
+			t.Fatal(err)
+		}
+		renewed := s.Stats().BootsRenewed
+		if err := s.refillSpare(); err != nil {
+			t.Fatal(err)
+		}
+		write(t, s, &request.Write{Key: row, Delta: held})
+		if n := s.Stats().BootsRenewed - renewed; n != 1 {
+			t.Errorf("boot bits renewed %d times", n)
+		}
+		if warned := strings.Contains(logged.String(), "level=WARN"); warned != c.warns || !strings.Contains(logged.String(), "came back") {
+			t.Errorf("%+v logged %q", c, logged.String())
+		}
+	}
 }

@@ -40,8 +40,9 @@ type boot struct {
 	current   BootID
 	spare     uint64 // fsynced, not used yet; 0: none
 	previous  BootID
-	clean     bool // the previous boot ended with the clean-shutdown mark
-	resumable bool // and nothing has been seen since that speaks against its bits
+	clean     bool                    // the previous boot ended with the clean-shutdown mark
+	resumable bool                    // and nothing has been seen since that speaks against its bits
+	gaveUp    map[ring.Partition]bool // since this process began: what it wrote there may come back and is not lost
 }
 
 // Boot returns the boot in use. Its number is known to be new to a member when that member's ConfirmBoot says so.
@@ -139,6 +140,21 @@ func (b *boot) renew() bool {
 	}
 	b.current.Bits, b.spare, b.resumable = b.spare, 0, false
 	return true
+}
+
+func (b *boot) givesUp(p ring.Partition) {
+	b.Lock()
+	defer b.Unlock()
+	if b.gaveUp == nil {
+		b.gaveUp = make(map[ring.Partition]bool)
+	}
+	b.gaveUp[p] = true
+}
+
+func (b *boot) hasGivenUp(p ring.Partition) bool {
+	b.Lock()
+	defer b.Unlock()
+	return b.gaveUp[p]
 }
 
 // minted is the dots that a delta adds under an actor: those that follow on what the row has seen.
@@ -279,6 +295,10 @@ func (s *Store) stateLost(k request.Key) error {
 	}
 	s.lease.poke()
 	s.events.bootsRenewed.Add(1)
+	if s.boot.hasGivenUp(k.Partition) {
+		s.log.Info("a partition that this node gave up came back: minting under new boot bits from now on", "partition", k.Partition)
+		return nil
+	}
 	s.log.Warn("a write of this node came back that its disk does not hold: minting under new boot bits from now on",
 		"partition", k.Partition, "space", k.Space)
 	return nil
