@@ -56,6 +56,8 @@ func (s frozenPeers) Coordinate(_ ring.NodeID, ops []*request.Op, _ uint64, _ re
 	s.calls = append(s.calls, done)
 }
 
+func (s frozenPeers) RTT(ring.NodeID) time.Duration { return 0 }
+
 // run carries out a batch, all frames of which are answered before anybody waits.
 func (s *still) run(c *Coordinator, view *View, ops []*request.Op) {
 	b := newBatch(c, view, ops, time.Now().Add(time.Minute))

@@ -306,23 +306,54 @@ func TestSlowIncrementIsWaitedForAndASlowSetIsNot(t *testing.T) {
 
 // Who is too slow to mint says so, and the next does it; the last that can be asked does it however slow it is.
 func TestSlowCoordinatorsLeaveASetToTheNextAndTheLastCarriesItOut(t *testing.T) {
-	inHouse(t, 4, 2, 2, func(t *testing.T, h *house) {
+	inHouse(t, 5, 2, 2, func(t *testing.T, h *house) {
 		pl := h.places("k")
-		for _, n := range pl[:3] {
+		for _, n := range pl[:attemptsMax] {
 			n.set("coordinate", houseFault{delay: 2 * mintPatience})
 		}
 		began := time.Now()
-		mustSet(t, pl[3], "k", "v")
-		if d := time.Since(began); d < 6*mintPatience || d > 6*mintPatience+copyPatience/2 {
-			t.Errorf("answered after %v, want after three coordinators that take %v each", d, 2*mintPatience)
+		mustSet(t, pl[4], "k", "v")
+		if d := time.Since(began); d < attemptsMax*2*mintPatience || d > attemptsMax*2*mintPatience+copyPatience/2 {
+			t.Errorf("answered after %v, want after %d coordinators that take %v each", d, attemptsMax, 2*mintPatience)
 		}
-		if n := h.count("coordinate"); n != 3 {
+		if n := h.count("coordinate"); n != attemptsMax {
 			t.Errorf("%d attempts", n)
 		}
-		s := pl[3].get("k").State
+		s := pl[4].get("k").State
 		wantValues(t, s, "v")
 		if len(s.Siblings) != 1 || s.Siblings[0].Dot.Counter != 1 {
 			t.Errorf("%+v: minted more than once", s)
+		}
+	})
+}
+
+// A coordinator that is far away is not slow.
+func TestTermsAllowForTheWay(t *testing.T) {
+	inHouse(t, 4, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		h.rtt.Store(int64(mintPatience))
+		pl[0].set("coordinate", houseFault{delay: 2 * mintPatience})
+		mustSet(t, pl[3], "k", "v")
+		if n := h.count("coordinate"); n != 1 {
+			t.Errorf("%d attempts", n)
+		}
+	})
+}
+
+// What a DEL reads is not waited for longer than it may be minted.
+func TestADeleteThatReadsTooLongIsLeftToTheNext(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		mustSet(t, pl[0], "k", "v")
+		for _, n := range pl[1:] {
+			n.set("read", houseFault{unanswered: true})
+		}
+		began := time.Now()
+		if r := pl[2].del("k"); r.Err != nil || r.Int != 1 {
+			t.Fatalf("DEL answered %+v", r)
+		}
+		if d := time.Since(began); d < readMintPatience || d > readMintPatience+copyPatience/2 {
+			t.Errorf("answered after %v, want soon after %v", d, readMintPatience)
 		}
 	})
 }
@@ -477,33 +508,33 @@ func TestAttemptThatIsLateRemovesNothingWrittenAfterTheAnswer(t *testing.T) {
 	del := func(n *houseNode) error { return n.del("k").Err }
 	for name, c := range map[string]struct {
 		do   func(n *houseNode) error
-		read time.Duration
+		term time.Duration
+		read time.Duration // after the connection broke
+		want []string
 	}{
-		"SET in its term":    {set, mintPatience - 5*time.Millisecond},
-		"DEL in its term":    {del, mintPatience - 5*time.Millisecond},
-		"SET after its term": {set, attemptPatience - 20*time.Millisecond},
-		"DEL after its term": {del, attemptPatience - 20*time.Millisecond},
+		"SET in its term":    {set, mintPatience, mintPatience - 5*time.Millisecond, []string{"next"}},
+		"DEL in its term":    {del, readMintPatience, readMintPatience - 5*time.Millisecond, []string{"next"}},
+		"SET after its term": {set, mintPatience, attemptPatience - 20*time.Millisecond, []string{"first", "next"}}, // what the second attempt wrote elsewhere
+		"DEL after its term": {del, readMintPatience, attemptPatience - 20*time.Millisecond, []string{"next"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
 				pl := h.places("k")
 				pl[0].set("coordinate", houseFault{breaks: true, delay: c.read})
-				if c.read < mintPatience {
-					pl[0].set("write", houseFault{refused: request.ErrDiskLow}) // it does not learn of the second attempt
-				}
+				pl[0].set("write", houseFault{refused: request.ErrDiskLow}) // it does not learn of the second attempt
 				began := time.Now()
 				if err := c.do(pl[1]); err != nil {
 					t.Fatal(err)
 				}
-				if d := time.Since(began); d < mintPatience || d > mintPatience+copyPatience/2 {
-					t.Fatalf("answered after %v, want when the lost attempt's term of %v is over", d, mintPatience)
+				if d := time.Since(began); d < c.term || d > c.term+copyPatience/2 {
+					t.Fatalf("answered after %v, want when the lost attempt's term of %v is over", d, c.term)
 				}
 				pl[0].set("coordinate", houseFault{})
 				pl[0].set("write", houseFault{})
 				mustSet(t, pl[0], "k", "next")
 				time.Sleep(2 * attemptPatience)
 				for _, n := range pl {
-					wantValues(t, n.get("k").State, "next")
+					wantValues(t, n.get("k").State, c.want...)
 				}
 			})
 		})

@@ -34,6 +34,8 @@ type Peers interface {
 	Read(to ring.NodeID, rs []*request.Read, layout uint64, deadline time.Time, done func(error))
 	Write(to ring.NodeID, ws []*request.Write, layout uint64, deadline time.Time, done func(error))
 	Coordinate(to ring.NodeID, ops []*request.Op, layout uint64, n request.Notice, deadline, mint time.Time, done func(error))
+	// RTT is about how long a message to the node and back takes; 0 when it is not known.
+	RTT(to ring.NodeID) time.Duration
 }
 
 // Config is what a Coordinator stands on.

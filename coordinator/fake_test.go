@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -177,6 +178,7 @@ type house struct {
 	nodes map[ring.NodeID]*houseNode
 	state ring.State
 
+	rtt    atomic.Int64 // between any two nodes, as it is told
 	mu     sync.Mutex
 	frames map[string]int // by kind
 }
@@ -376,6 +378,8 @@ func (p housePeers) Coordinate(to ring.NodeID, ops []*request.Op, layout uint64,
 		}
 	}, done)
 }
+
+func (p housePeers) RTT(ring.NodeID) time.Duration { return time.Duration(p.h.rtt.Load()) }
 
 // taken returns what the elements hold, and empties them.
 func taken[T any](elements []*T) (held []T) {

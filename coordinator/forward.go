@@ -71,7 +71,7 @@ func (b *batch) forward(to ring.NodeID, as []*attempt) {
 		a.tried = append(a.tried, to)
 	}
 	b.c.Counters.Forwards.Add(int64(len(as)))
-	t := b.attemptTerm(as)
+	t := b.attemptTerm(to, as)
 	for _, a := range as {
 		a.mint = t.mint
 	}
@@ -86,15 +86,25 @@ type term struct {
 	mint  time.Time // nothing is minted for it from then on: it is answered ErrExpired
 }
 
+// mintTakes is how long a coordinator may take to mint all of the operations.
+func mintTakes(as []*attempt) time.Duration {
+	for _, a := range as {
+		if a.op.Verb == request.Delete {
+			return readMintPatience
+		}
+	}
+	return mintPatience
+}
+
 // whole is the term of operations that have all the time of their batch.
 func (b *batch) whole() term { return term{b.deadline, b.deadline} }
 
 // attemptTerm leaves time for another coordinator, if there is one left to ask and the operations may be run again:
 // to give up early on one that may not would only turn its answer into MAYBE. The last to be asked has all the time that is
 // left, so that a cluster that is slow everywhere still carries out what it is asked.
-func (b *batch) attemptTerm(as []*attempt) term {
+func (b *batch) attemptTerm(to ring.NodeID, as []*attempt) term {
 	now := time.Now()
-	t := term{now.Add(attemptPatience), now.Add(mintPatience)}
+	t := term{now.Add(attemptPatience), now.Add(min(mintTakes(as)+termTrips*b.c.Peers.RTT(to), attemptPatience))}
 	if t.until.After(b.deadline) {
 		return b.whole()
 	}

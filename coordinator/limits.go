@@ -10,9 +10,13 @@ const (
 	BudgetMax = 30 * time.Second
 	// attemptPatience is how long one coordinator is waited for while another could be asked instead.
 	attemptPatience = 300 * time.Millisecond
-	// mintPatience is how long such a coordinator may take to mint, which it usually does at once. Should the connection to it
-	// break, its client waits until then (batch.conclude): this is what the death of a node costs.
+	// mintPatience is how long such a coordinator may take to mint beside the time on the way, which it usually does at once. Should
+	// the connection to it break, its client waits until then (batch.conclude): this is what the death of a node costs.
 	mintPatience = 60 * time.Millisecond
+	// readMintPatience is the same for a DEL, which reads a quorum first.
+	readMintPatience = 150 * time.Millisecond
+	// termTrips is how many round trips to the coordinator are added: there, and from there to a replica and back.
+	termTrips = 2
 	// copyPatience is how long a primary is waited for before a fallback stands in for it within the same request.
 	copyPatience = 100 * time.Millisecond
 	// copyDeadline is how long a copy of a write may take before its primary counts as having missed it. It outlives the

@@ -148,7 +148,7 @@ func (c *Coordinator) round(turns []turn) {
 // dropExpired answers operations whose term was over before they began: they were not executed.
 func dropExpired(turns []turn) []turn {
 	now := time.Now()
-	return drop(turns, request.ErrExpired, func(w *waiting) bool { return now.After(w.mint) })
+	return drop(turns, request.ErrExpired, func(w *waiting) bool { return !now.Before(w.mint) })
 }
 
 // dropMoved refuses operations that waited here over a change of their partition's roles: this node has acknowledged it, and
@@ -182,28 +182,22 @@ func (t turn) answerAll(r request.Result) {
 	}
 }
 
-func (t turn) deadline() time.Time {
-	var d time.Time
-	for _, w := range t.ops {
-		if w.until.After(d) {
-			d = w.until
-		}
-	}
-	return d
-}
+func (w waiting) waitsUntil() time.Time { return w.until }
+func (w waiting) mintsUntil() time.Time { return w.mint }
 
-// latest returns the last deadline of all turns.
-func latest(turns []turn) time.Time {
-	var d time.Time
+// latest returns the last such time of all operations of all turns.
+func latest(turns []turn, of func(waiting) time.Time) (last time.Time) {
 	for _, t := range turns {
-		if each := t.deadline(); each.After(d) {
-			d = each
+		for _, w := range t.ops {
+			if each := of(w); each.After(last) {
+				last = each
+			}
 		}
 	}
-	return d
+	return last
 }
 
-// readAll reads the keys of all turns and waits for every one, at most until the last deadline of each.
+// readAll reads the keys of all turns and waits for every one, at most until nothing is minted for them any more.
 func (c *Coordinator) readAll(view *View, turns []turn) ([]causal.State, []error) {
 	states, errs := make([]causal.State, len(turns)), make([]error, len(turns))
 	var asks []asking
@@ -221,7 +215,7 @@ func (c *Coordinator) readAll(view *View, turns []turn) ([]causal.State, []error
 	var wg sync.WaitGroup
 	wg.Add(len(asks))
 	r := &reading{}
-	r.begin(c, view, len(asks), latest(turns), finderFunc(func(g *getting, s causal.State, err error) {
+	r.begin(c, view, len(asks), latest(turns, waiting.mintsUntil), finderFunc(func(g *getting, s causal.State, err error) {
 		states[g.at], errs[g.at] = s, err
 		wg.Done()
 	}))
@@ -250,7 +244,7 @@ func (c *Coordinator) roundIntent(t turn, read causal.State) intent {
 func (c *Coordinator) writeAll(turns []turn, intents []intent, at []int) {
 	var wg sync.WaitGroup
 	wg.Add(len(intents))
-	c.startWrite(intents, latest(turns), reportFunc(func(j int, p *putting) {
+	c.startWrite(intents, latest(turns, waiting.waitsUntil), reportFunc(func(j int, p *putting) {
 		answerTurn(turns[at[j]], p.m, &p.written)
 		wg.Done()
 	}))

@@ -38,7 +38,7 @@ const (
 	CountTogether             // while an owner is exchanged, one W over both sets of nodes will do
 	ReadUnheld                // an incoming owner is read before it holds everything
 	DeleteUnconfirmed         // a former owner deletes before the owners confirmed that they hold what it holds
-	MintLate                  // a write is minted although its deadline has passed
+	MintLate                  // a write is minted although its term is over
 	AnswerEarly               // a retry is answered while the attempt before it may still be executed
 	ReapWhileDown             // tombstones are reaped while a member is down
 	points                    // how many there are

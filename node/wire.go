@@ -33,6 +33,9 @@ func (w *wire) Coordinate(to ring.NodeID, ops []*request.Op, layout uint64, n no
 	w.peers.Load().Coordinate(to, ops, layout, n, deadline, mint, done)
 }
 
+// RTT implements coordinator.Peers.
+func (w *wire) RTT(to ring.NodeID) time.Duration { return w.peers.Load().RTT(to) }
+
 // hints is the store as the coordinator sees it.
 type hints struct{ *replica.Store }
 

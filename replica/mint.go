@@ -42,7 +42,7 @@ type boot struct {
 	previous  BootID
 	clean     bool                    // the previous boot ended with the clean-shutdown mark
 	resumable bool                    // and nothing has been seen since that speaks against its bits
-	gaveUp    map[ring.Partition]bool // since this process began: what it wrote there may come back and is not lost
+	gaveUp    map[ring.Partition]bool // under these bits: what was written there may come back and is not lost
 }
 
 // Boot returns the boot in use. Its number is known to be new to a member when that member's ConfirmBoot says so.
@@ -138,7 +138,7 @@ func (b *boot) renew() bool {
 	if b.spare == 0 {
 		return false
 	}
-	b.current.Bits, b.spare, b.resumable = b.spare, 0, false
+	b.current.Bits, b.spare, b.resumable, b.gaveUp = b.spare, 0, false, nil
 	return true
 }
 
@@ -289,13 +289,14 @@ func (s *Store) refillSpare() error {
 
 // stateLost goes over to new boot bits because of a dot that the key's row should have and lacks.
 func (s *Store) stateLost(k request.Key) error {
+	known := s.boot.hasGivenUp(k.Partition)
 	if !s.boot.renew() {
 		s.lease.poke()
 		return fmt.Errorf("replica: waiting for new boot bits: %w", request.ErrOverloaded)
 	}
 	s.lease.poke()
 	s.events.bootsRenewed.Add(1)
-	if s.boot.hasGivenUp(k.Partition) {
+	if known {
 		s.log.Info("a partition that this node gave up came back: minting under new boot bits from now on", "partition", k.Partition)
 		return nil
 	}

@@ -23,6 +23,7 @@ type call struct {
 	ops     []*request.Op
 	notice  request.Notice
 	spare   time.Duration // of operations: from so long before the deadline on nothing is minted
+	termed  bool          // and that is told apart from the deadline
 	control uint8
 	payload []byte // of a control request; then its answer
 
@@ -31,6 +32,14 @@ type call struct {
 	id     uint64
 	buffer uint64 // the writer's buffer that its frame is in
 	at     int    // in the link's heap of deadlines
+}
+
+// told returns the deadline that the other side is told: what it cannot be told apart, until when it may mint, is the deadline.
+func (c *call) told() time.Duration {
+	if c.kind == kindCoord && !c.termed {
+		return c.deadline - c.spare
+	}
+	return c.deadline
 }
 
 func (c *call) appendPayload(dst []byte) []byte {
@@ -44,7 +53,10 @@ func (c *call) appendPayload(dst []byte) []byte {
 	case kindWrite, kindHandoff:
 		return request.AppendWrites(dst, c.writes)
 	case kindCoord:
-		return request.AppendOps(request.AppendNotice(appendSpare(dst, c.spare), c.notice), c.ops)
+		if c.termed {
+			dst = appendSpare(dst, c.spare)
+		}
+		return request.AppendOps(request.AppendNotice(dst, c.notice), c.ops)
 	}
 	panic("peer: call of unknown kind")
 }

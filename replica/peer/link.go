@@ -84,11 +84,11 @@ func (l *link) send(c *call) error {
 	if len(l.mu.calls) >= CallsMax {
 		return request.ErrOverloaded
 	}
-	wait := c.deadline - l.now()
-	if wait <= 0 {
+	now := l.now()
+	if c.deadline-c.spare <= now {
 		return request.ErrExpired
 	}
-	return l.sendLocked(c, wait)
+	return l.sendLocked(c, c.deadline-now)
 }
 
 func (l *link) sendLocked(c *call, wait time.Duration) error {
@@ -97,8 +97,8 @@ func (l *link) sendLocked(c *call, wait time.Duration) error {
 		return request.ErrUnreachable
 	}
 	l.mu.id++
-	c.id = l.mu.id
-	buffer, err := l.w.add(frame{kind: c.kind, id: c.id, deadline: l.offset.theirs(c.deadline)}, c)
+	c.id, c.termed = l.mu.id, l.version >= mintSince
+	buffer, err := l.w.add(frame{kind: c.kind, id: c.id, deadline: l.offset.theirs(c.told())}, c)
 	if err != nil {
 		return err
 	}

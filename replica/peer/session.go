@@ -267,6 +267,14 @@ func cutLayout(b []byte) (layout uint64, rest []byte, ok bool) {
 	return binary.LittleEndian.Uint64(b), b[8:], true
 }
 
+// cutSpare takes off the front of forwarded operations how long before their deadline nothing more is minted.
+func (s *session) cutSpare(b []byte) (time.Duration, []byte, error) {
+	if s.version < mintSince {
+		return 0, b, nil
+	}
+	return cutSpare(b)
+}
+
 // pong answers a ping with the time of our clock.
 func (s *session) pong(f frame) error {
 	notice, has, err := parsePing(f.payload)
@@ -408,7 +416,7 @@ func tryTake(tokens chan struct{}) bool {
 
 func (s *session) coordinate(f frame, room *forwarded) {
 	layout, rest, ok := cutLayout(f.payload)
-	spare, rest, spareErr := cutSpare(rest)
+	spare, rest, spareErr := s.cutSpare(rest)
 	notice, rest, noticeErr := request.DecodeNotice(rest)
 	ops, err := request.DecodeOps(&room.Room, rest, s.p.cfg.Q)
 	if !ok || spareErr != nil || noticeErr != nil || err != nil {

@@ -133,6 +133,14 @@ func (a *attempt) forward(to ring.NodeID) {
 // term is coordinator's.
 type term struct{ until, mint check.Moment }
 
+// mintTakes is coordinator's; nodes are a moment apart here.
+func (a *attempt) mintTakes() check.Moment {
+	if a.task.Verb == request.Delete {
+		return readMintPatience
+	}
+	return mintPatience
+}
+
 // whole is batch.whole.
 func (a *attempt) whole() term { return term{a.deadline, a.deadline} }
 
@@ -142,7 +150,7 @@ func (a *attempt) term() term {
 	if _, ok := a.next(); !ok || !a.task.Verb.Idempotent() || now+attemptPatience > a.deadline {
 		return a.whole()
 	}
-	return term{now + attemptPatience, now + mintPatience}
+	return term{now + attemptPatience, now + a.mintTakes()}
 }
 
 func (a *attempt) next() (ring.NodeID, bool) {
@@ -289,9 +297,9 @@ func (n *node) nextRound(key string) {
 
 func (n *node) round(key string, all []waiting) {
 	turn := n.unmoved(key, n.inTime(all))
-	var deadline check.Moment
+	var until, mint check.Moment
 	for _, w := range turn {
-		deadline = max(deadline, w.until)
+		until, mint = max(until, w.until), max(mint, w.mint)
 	}
 	if len(turn) == 0 {
 		n.nextRound(key)
@@ -299,28 +307,27 @@ func (n *node) round(key string, all []waiting) {
 	}
 	modify := turn[0].Verb == request.Modify
 	leave := n.enter()
-	n.startRead(key, 0, modify, false, deadline, func(s causal.State, err error) {
+	n.startRead(key, 0, modify, false, mint, func(s causal.State, err error) {
+		turn = n.inTime(turn)
 		if err != nil {
 			for _, w := range turn {
 				w.report(request.Result{Err: err})
 			}
+			turn = nil
+		}
+		if len(turn) == 0 {
 			leave()
 			n.nextRound(key)
 			return
 		}
-		if turn = n.inTime(turn); len(turn) == 0 {
-			leave()
-			n.nextRound(key)
-			return
-		}
-		n.writeRound(key, turn, s, deadline, leave)
+		n.writeRound(key, turn, s, until, leave)
 	})
 }
 
 // inTime is dropExpired.
 func (n *node) inTime(all []waiting) (turn []waiting) {
 	for _, w := range all {
-		if n.now() > w.mint {
+		if n.now() >= w.mint {
 			w.report(request.Result{Err: request.ErrExpired})
 			continue
 		}

@@ -10,15 +10,16 @@ const (
 
 // The patiences of package coordinator, whose own are not exported.
 const (
-	budget          = 3 * second
-	attemptPatience = 300 * milli
-	mintPatience    = 60 * milli
-	copyPatience    = 100 * milli
-	copyDeadline    = 2 * second
-	hedgeAfter      = 20 * milli
-	againAfter      = 50 * milli
-	newsAfter       = 5 * milli
-	attemptsMax     = 4
+	budget           = 3 * second
+	attemptPatience  = 300 * milli
+	mintPatience     = 60 * milli
+	readMintPatience = 150 * milli
+	copyPatience     = 100 * milli
+	copyDeadline     = 2 * second
+	hedgeAfter       = 20 * milli
+	againAfter       = 50 * milli
+	newsAfter        = 5 * milli
+	attemptsMax      = 4
 )
 
 // The caps and periods of package replica, the caps made small so that runs meet them.
