@@ -1,10 +1,10 @@
-# What a command costs: this cluster beside the peer that Debian has, under the same loads in one run.
+# What a command costs: this cluster beside the peers that Debian has, under the same loads in one run.
 BENCHFOR    ?= 2m
 BENCHROUNDS ?= 5
 DIR         ?= bin/bench
 
 .PHONY: bench bench-tools
-bench: bench-tools ## three nodes beside redis-server for DURATION (2m): table, and CSV and SVG in DIR (bin/bench)
+bench: bench-tools ## three nodes beside redis-server, alone and with replicas, and memcached for DURATION (2m): table, and CSV and SVG in DIR (bin/bench)
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ ./cmd/holdfast
 	CGO_ENABLED=0 $(GO) build -o bin/bench/ ./bench
 	bin/bench/bench -dir '$(DIR)' -duration $(if $(filter command line environment,$(origin DURATION)),$(DURATION),$(BENCHFOR)) -rounds $(BENCHROUNDS)
@@ -17,4 +17,4 @@ bench-growth: bench-tools ## how cost grows with keys (KEYS=10000000 for all ste
 	bin/bench/bench -dir '$(DIR)' -growth -keys $(KEYS)
 
 bench-tools:
-	@.ci/tools redis-server=redis-server redis-benchmark=redis-tools
+	@.ci/tools redis-server=redis-server redis-benchmark=redis-tools memcached=memcached

@@ -31,7 +31,8 @@ func loads() []load { return []load{{"set", 1}, {"get", 1}, {"set", 16}, {"get",
 type entrant struct {
 	name    string
 	system  *system
-	cluster bool // the client finds out which node coordinates a key
+	cluster bool    // the client finds out which node coordinates a key
+	dialect dialect // nil: redis-benchmark's
 }
 
 // shape is what traffic looks like beside its commands.
@@ -47,8 +48,29 @@ type sample struct {
 	p50, p99  time.Duration // closed loop: how long a command takes at saturation
 }
 
-// runClosed saturates a system with n commands. Source of the load: redis-benchmark.
+// runClosed saturates a system with n commands, or a few more that fill the last pipeline. Source of the load:
+// redis-benchmark, or a driver for a system that needs a dialect of its own.
 func runClosed(ctx context.Context, e entrant, l load, sh shape, n int) (sample, error) {
+	n = (n + l.depth - 1) / l.depth * l.depth
+	saturate := benchmark
+	if e.dialect != nil {
+		saturate = drive
+	}
+	before, err := e.system.cpu()
+	if err != nil {
+		return sample{}, err
+	}
+	s, err := saturate(ctx, e, l, sh, n)
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := e.system.cpu()
+	s.cpu = (after - before) / time.Duration(n)
+	return s, err
+}
+
+// benchmark saturates a system by redis-benchmark.
+func benchmark(ctx context.Context, e entrant, l load, sh shape, n int) (sample, error) {
 	host, port, err := net.SplitHostPort(e.system.addresses[0])
 	if err != nil {
 		return sample{}, err
@@ -58,21 +80,11 @@ func runClosed(ctx context.Context, e entrant, l load, sh shape, n int) (sample,
 	if e.cluster {
 		args = append(args, "--cluster")
 	}
-	before, err := e.system.cpu()
-	if err != nil {
-		return sample{}, err
-	}
 	out, err := exec.CommandContext(ctx, "redis-benchmark", args...).Output()
 	if err != nil {
 		return sample{}, fmt.Errorf("redis-benchmark against %s: %w%s", e.name, err, said(err))
 	}
-	after, err := e.system.cpu()
-	if err != nil {
-		return sample{}, err
-	}
-	s, err := parseBenchmark(string(out))
-	s.cpu = (after - before) / time.Duration(n)
-	return s, err
+	return parseBenchmark(string(out))
 }
 
 // said returns what a program that failed wrote on stderr, behind a colon.

@@ -32,7 +32,7 @@ type startUp struct {
 
 // compareMemory loads the same keys into redis-server and into one node that is given room for them.
 func (g *growth) compareMemory(ctx context.Context, o options, dir string) error {
-	peer, err := startRedis(ctx, dir)
+	peer, err := startRedis(ctx, dir, 0)
 	if err == nil {
 		err = g.weigh(ctx, peerName, peer)
 	}

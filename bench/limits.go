@@ -33,6 +33,10 @@ const (
 	pipelineMax = 1 << 14          // commands of an open-loop connection that wait for replies
 	replyMax    = 10 * time.Second // for the last replies
 
+	redisReplicas = 2           // of the peer that has some
+	redisAcks     = 1           // of them, for a write to be taken as safe: with the primary a majority
+	waitMax       = time.Second // for those
+
 	readyMax = 30 * time.Second // from the start of servers until they serve
 	stopMax  = 20 * time.Second // from SIGTERM to a process's end
 	pollEach = 50 * time.Millisecond

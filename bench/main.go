@@ -18,9 +18,11 @@ import (
 
 // The entrants.
 const (
-	peerName    = "redis-server, AOF everysec"
-	plainName   = "holdfast, plain client"
-	clusterName = "holdfast, cluster client"
+	peerName       = "redis-server, AOF everysec" // what ratios are taken against
+	replicatedName = "redis-server, 2 replicas, WAIT 1"
+	memcachedName  = "memcached"
+	plainName      = "holdfast, plain client"
+	clusterName    = "holdfast, cluster client"
 )
 
 // options are the flags of a run.
@@ -130,23 +132,18 @@ func (o *options) keep(files map[string]func(io.Writer) error) error {
 	return err
 }
 
-// measure runs the closed loop over all systems, then the open loop over each, the cluster's last with a node killed.
+// measure runs the closed loop over all systems, then the open loop over the peer and the cluster, last with a node killed.
 func measure(ctx context.Context, o options, data string) (cells []cell, tails []tail, err error) {
-	redis, err := startRedis(ctx, data)
-	defer func() { err = errors.Join(err, redis.stop()) }()
+	entrants, err := enter(ctx, o, data)
+	defer func() { err = errors.Join(err, leave(entrants)) }()
 	if err != nil {
 		return nil, nil, err
 	}
-	cluster, err := startHoldfast(ctx, o, data)
-	defer func() { err = errors.Join(err, cluster.stop()) }()
-	if err != nil {
-		return nil, nil, err
-	}
-	entrants := []entrant{{peerName, redis, false}, {plainName, cluster, false}, {clusterName, cluster, true}}
 	cells, err = runRounds(ctx, entrants, o.rounds, o.duration, func(line string) { fmt.Fprintln(os.Stderr, line) })
 	if err != nil {
 		return nil, nil, err
 	}
+	redis, cluster := entrants[0].system, entrants[len(entrants)-1].system
 	rate := halfSaturated(cells, plainName)
 	for _, open := range []struct {
 		name   string
@@ -163,6 +160,37 @@ func measure(ctx context.Context, o options, data string) (cells []cell, tails [
 		tails = append(tails, t)
 	}
 	return cells, tails, nil
+}
+
+// enter starts all systems: that of the peer is the first, the cluster the last. What it returns must leave, also after an error.
+func enter(ctx context.Context, o options, data string) (all []entrant, err error) {
+	for _, s := range []struct {
+		start func() (*system, error)
+		as    []entrant
+	}{
+		{func() (*system, error) { return startRedis(ctx, data, 0) }, []entrant{{name: peerName}}},
+		{func() (*system, error) { return startRedis(ctx, data, redisReplicas) }, []entrant{{name: replicatedName, dialect: redisWait(redisAcks)}}},
+		{func() (*system, error) { return startMemcached(ctx, data) }, []entrant{{name: memcachedName, dialect: memcached()}}},
+		{func() (*system, error) { return startHoldfast(ctx, o, data) }, []entrant{{name: plainName}, {name: clusterName, cluster: true}}},
+	} {
+		started, err := s.start()
+		for _, e := range s.as {
+			e.system = started
+			all = append(all, e)
+		}
+		if err != nil {
+			return all, err
+		}
+	}
+	return all, nil
+}
+
+// leave stops every system; to stop one again does nothing.
+func leave(all []entrant) (err error) {
+	for _, e := range all {
+		err = errors.Join(err, e.system.stop())
+	}
+	return err
 }
 
 func write(name string, content func(io.Writer) error) error {

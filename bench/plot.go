@@ -11,8 +11,8 @@ import (
 
 // Measures of the plot, in pixels.
 const (
-	plotWidth  = 760
-	labelWidth = 330
+	plotWidth  = 800
+	labelWidth = 370
 	barHeight  = 16
 	barStep    = 22
 	plotMargin = 34
@@ -43,12 +43,12 @@ func writeSVG(w io.Writer, rows []row) error {
 	return err
 }
 
-// shade sets the peer's own bars apart.
+// shade sets the peers' bars apart.
 func shade(r row) string {
-	if r.entrant == peerName {
-		return "#b0b0b0"
+	if r.entrant == plainName || r.entrant == clusterName {
+		return "#3b6ea5"
 	}
-	return "#3b6ea5"
+	return "#b0b0b0"
 }
 
 func escaped(s string) string {

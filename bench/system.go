@@ -18,7 +18,8 @@ import (
 // system is what is measured: one server, or a cluster of them.
 type system struct {
 	processes []*process
-	addresses []string // of their Redis ports
+	addresses []string                   // where clients go: all nodes', or the only server's or the primary's, whose process is the first
+	probe     func(address string) error // nil once that server takes writes
 }
 
 // cpu returns what all processes together have used.
@@ -39,7 +40,7 @@ func (s *system) stop() (err error) {
 
 // startHoldfast founds a cluster and returns when every node serves.
 func startHoldfast(ctx context.Context, o options, dir string, more ...string) (*system, error) {
-	s := &system{}
+	s := &system{probe: probe}
 	ports, err := freePorts(5 * o.nodes)
 	if err != nil {
 		return s, err
@@ -62,9 +63,52 @@ func startHoldfast(ctx context.Context, o options, dir string, more ...string) (
 	return s, s.await(ctx)
 }
 
-// startRedis starts the peer that ratios are taken against.
-func startRedis(ctx context.Context, dir string) (*system, error) {
-	s := &system{}
+// startRedis starts a peer with so many replicas, and returns when all have what is written. Each keeps a log, as every node of a
+// cluster does.
+func startRedis(ctx context.Context, dir string, replicas int) (*system, error) {
+	s := &system{probe: probe}
+	ports, err := freePorts(1 + replicas)
+	if err != nil {
+		return s, err
+	}
+	for i, address := range ports {
+		var primary string
+		if i > 0 {
+			primary = ports[0]
+		}
+		p, err := startRedisServer(dir, fmt.Sprintf("redis-%d-of-%d", i+1, len(ports)), address, primary)
+		if err != nil {
+			return s, err
+		}
+		s.processes = append(s.processes, p)
+	}
+	if s.addresses = ports[:1]; replicas > 0 {
+		s.probe = probeBy(ctx, redisWait(replicas))
+	}
+	return s, s.await(ctx)
+}
+
+// startRedisServer starts one server; with primary, as a replica of the one there.
+func startRedisServer(dir, name, address, primary string) (*process, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	data := filepath.Join(dir, name)
+	if err := os.Mkdir(data, 0o755); err != nil {
+		return nil, err
+	}
+	args := []string{"--bind", host, "--port", port, "--dir", data, "--appendonly", "yes", "--appendfsync", "everysec", "--save", "",
+		"--repl-diskless-sync-delay", "0"}
+	if primary != "" {
+		args = append(append(args, "--replicaof"), strings.Split(primary, ":")...)
+	}
+	return start(dir, name, nil, "redis-server", args...)
+}
+
+// startMemcached starts the peer that keeps one copy, in memory alone.
+func startMemcached(ctx context.Context, dir string) (*system, error) {
+	s := &system{probe: probeBy(ctx, memcached())}
 	ports, err := freePorts(1)
 	if err != nil {
 		return s, err
@@ -73,12 +117,8 @@ func startRedis(ctx context.Context, dir string) (*system, error) {
 	if err != nil {
 		return s, err
 	}
-	data := filepath.Join(dir, "redis")
-	if err := os.Mkdir(data, 0o755); err != nil {
-		return s, err
-	}
-	p, err := start(dir, "redis-server", nil, "redis-server", "--bind", host, "--port", port, "--dir", data,
-		"--appendonly", "yes", "--appendfsync", "everysec", "--save", "")
+	// It refuses to run as root unless told to; who is not root is not asked.
+	p, err := start(dir, "memcached", nil, "memcached", "-l", host, "-p", port, "-t", "2", "-m", "256", "-u", "root")
 	if err != nil {
 		return s, err
 	}
@@ -105,7 +145,7 @@ func (s *system) await(ctx context.Context) error {
 	defer cancel()
 	for i, address := range s.addresses {
 		for {
-			err := probe(address)
+			err := s.probe(address)
 			if err == nil {
 				break
 			}
@@ -129,4 +169,13 @@ func probe(address string) error {
 	defer conn.Close()
 	_, err = conn.Do("SET", "bench:ready", "yes")
 	return err
+}
+
+// probeBy returns a probe that sets a key in the dialect given.
+func probeBy(ctx context.Context, speech dialect) func(address string) error {
+	return func(address string) error {
+		e := entrant{name: address, system: &system{addresses: []string{address}}, dialect: speech}
+		_, err := drive(ctx, e, load{"set", 1}, shape{connections: 1, valueBytes: valueBytes, keys: 1}, 1)
+		return err
+	}
 }
