@@ -31,6 +31,7 @@ func (w *world) play(s Step) {
 		w.pause(n, lasts)
 	case "skew":
 		n.skew = check.Moment(s.For) * milli
+		n.misled = n.misled || n.correction != 0 // it goes by what was right for the clock that it had
 		w.history.Lawless = w.history.Lawless || abs(n.skew) > driftMax/2
 	case "full":
 		n.full = true

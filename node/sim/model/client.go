@@ -50,7 +50,7 @@ func (w *world) operate(s Step, calm bool) {
 	if n.down {
 		return
 	}
-	op := &check.Op{ID: len(w.history.Ops), Node: n.id, Key: s.Key, Begin: w.now, Deadline: w.now + budget + grace, Calm: calm, Skewed: abs(n.skew) > driftMax}
+	op := &check.Op{ID: len(w.history.Ops), Node: n.id, Key: s.Key, Begin: w.now, Deadline: w.now + budget + grace, Calm: calm, Skewed: abs(n.skew) > driftMax || n.misled}
 	w.history.Ops = append(w.history.Ops, op)
 	c := w.client(s.Client)
 	given := c.context(s.With, s.Key)

@@ -20,6 +20,7 @@ type node struct {
 	down, gone, paused bool // gone: its disk was deleted, it comes back as somebody else
 	full, broken       bool // the disk: full; the next commit fails
 	skew, correction   check.Moment
+	misled             bool         // goes by what is wrong, since most of the clocks that were asked are, or its own was set since
 	backlog            []func()     // what arrived while it was paused
 	life               int          // grows with every start and stop
 	slept              check.Moment // when it last woke
@@ -79,7 +80,7 @@ func (n *node) settled(s causal.Stamp) bool { return n.settlement.Settled(s) }
 // start starts the process.
 func (n *node) start() {
 	n.life++
-	n.down, n.paused, n.broken, n.correction = false, false, false, 0
+	n.down, n.paused, n.broken, n.correction, n.misled = false, false, false, 0, false
 	n.backlog, n.dues, n.paysDues, n.queues = nil, nil, false, map[string]*queue{}
 	n.closing, n.writings = false, nil
 	n.doc, n.ring = n.store.live.doc, newChanging()
@@ -150,18 +151,22 @@ func (n *node) ping() {
 	}
 }
 
-// correct is node.adjustClock with node.median.
+// correct is node.heedClocks with node.median.
 func (n *node) correct() {
-	offsets := []check.Moment{0}
+	offsets, wrong := []check.Moment{0}, 0
 	for _, o := range n.w.nodes {
 		if o != n && n.sees[o.id] && n.w.open(n, o) {
 			offsets = append(offsets, o.skew-n.skew)
+			if abs(o.skew) > driftMax {
+				wrong++
+			}
 		}
 	}
-	n.correction = 0
 	if len(offsets) < 3 {
 		return
 	}
+	n.correction = 0
+	defer func() { n.misled = abs(n.skew+n.correction) > driftMax && 2*wrong >= len(offsets) }()
 	slices.Sort(offsets)
 	m := offsets[len(offsets)/2]
 	if below := offsets[len(offsets)/2-1]; len(offsets)%2 == 0 && abs(below) < abs(m) {
