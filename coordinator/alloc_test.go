@@ -79,7 +79,14 @@ func TestBatchesAllocateLittle(t *testing.T) {
 	synctest.Test(t, batchesAllocateLittle)
 }
 
-func batchesAllocateLittle(t *testing.T) {
+// inPlace is the first of three nodes whose store and wire are still.
+type inPlace struct {
+	*still
+	c    *Coordinator
+	view *View
+}
+
+func newInPlace(t testing.TB) inPlace {
 	var doc ring.State
 	doc.Cluster = ring.Cluster{ID: ring.NodeID{9}, Name: "t", Q: 16, N: 3, R: 2, W: 2}
 	for i := range 3 {
@@ -97,28 +104,57 @@ func batchesAllocateLittle(t *testing.T) {
 	c := New(Config{Self: self, Store: s, Peers: frozenPeers{s}, Settlement: settlement, Now: time.Now, Logger: slog.New(slog.DiscardHandler)})
 	view := NewView(self, doc, allUp)
 	c.SetView(view)
-	batch := func(verb request.Verb, here bool, n int) (ops []*request.Op) {
-		for i := 0; len(ops) < n; i++ {
-			key := request.Key{Name: fmt.Append(nil, "key-", i)}
-			key.Partition = view.Partition(key.Name)
-			if to, _ := view.Place(key.Partition).coordinator(0); (to == self) == here {
-				ops = append(ops, &request.Op{Verb: verb, Key: key, Value: []byte("new"), Stamp: causal.Stamp{Time: 2, Node: 2}})
-			}
+	return inPlace{s, c, view}
+}
+
+// batch returns n operations whose first coordinator is this node, or another.
+func (p inPlace) batch(verb request.Verb, here bool, n int) (ops []*request.Op) {
+	for i := 0; len(ops) < n; i++ {
+		key := request.Key{Name: fmt.Append(nil, "key-", i)}
+		key.Partition = p.view.Partition(key.Name)
+		if to, _ := p.view.Place(key.Partition).coordinator(0); (to == p.c.Self) == here {
+			ops = append(ops, &request.Op{Verb: verb, Key: key, Value: []byte("new"), Stamp: causal.Stamp{Time: 2, Node: 2}})
 		}
-		return ops
 	}
+	return ops
+}
+
+func batchesAllocateLittle(t *testing.T) {
+	p := newInPlace(t)
 	for name, bound := range map[string]struct {
 		most float64
 		ops  []*request.Op
 	}{
-		"GET":                   {3, batch(request.Get, true, 1)},
-		"GET, pipelined":        {11, batch(request.Get, true, 16)},
-		"SET":                   {9, batch(request.Put, true, 1)},
-		"SET, pipelined":        {64, batch(request.Put, true, 16)},
-		"SET on another's node": {4, batch(request.Put, false, 1)},
+		"GET":                   {3, p.batch(request.Get, true, 1)},
+		"GET, pipelined":        {11, p.batch(request.Get, true, 16)},
+		"SET":                   {9, p.batch(request.Put, true, 1)},
+		"SET, pipelined":        {64, p.batch(request.Put, true, 16)},
+		"SET on another's node": {4, p.batch(request.Put, false, 1)},
 	} {
-		if got := testing.AllocsPerRun(100, func() { s.run(c, view, bound.ops) }); got > bound.most {
+		if got := testing.AllocsPerRun(100, func() { p.run(p.c, p.view, bound.ops) }); got > bound.most {
 			t.Errorf("%s: %v allocations, want %v at most", name, got, bound.most)
 		}
+	}
+}
+
+// BenchmarkBatches is what the coordinator of three copies costs beside its store, the wire, and the other replicas.
+func BenchmarkBatches(b *testing.B) {
+	p := newInPlace(b)
+	for _, c := range []struct {
+		name string
+		verb request.Verb
+		here bool
+		n    int
+	}{
+		{"get/1", request.Get, true, 1}, {"get/16", request.Get, true, 16}, {"set/1", request.Put, true, 1}, {"set/16", request.Put, true, 16},
+		{"forward/1", request.Put, false, 1}, {"forward/16", request.Put, false, 16},
+	} {
+		ops := p.batch(c.verb, c.here, c.n)
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				p.run(p.c, p.view, ops)
+			}
+		})
 	}
 }
