@@ -119,17 +119,17 @@ func (w *world) ends(f Fault, m *machine) (begin, end func()) {
 	case Broken:
 		return m.fail, m.start
 	case Delete:
-		return func() {
-			m.Config.Replace = m.Config.Name // its own replacement, whoever starts it
-			m.replace(replicatest.NewDisk())
-			m.leaving.Store(false) // that was the other
-			m.deletions++
-		}, m.start
+		return m.wipe, m.start
 	case Restore:
 		var old *replicatest.Disk // this fault's own: several may overlap
 		var deletions int
-		return func() { old, deletions = m.backUp(f.Amount == 0), m.deletions }, func() {
-			if m.deletions == deletions && !m.absent.Load() { // its replacement is in service, and what the old disk holds is fenced
+		var empty bool
+		return func() { old, deletions, empty = m.backUp(f.Amount == 0), m.deletions, m.empty }, func() {
+			switch {
+			case m.deletions != deletions || m.absent.Load(): // its replacement is in service, and what the old disk holds is fenced
+			case empty: // a copy of nothing
+				m.wipe()
+			default:
 				m.replace(old)
 			}
 			m.start()

@@ -27,6 +27,7 @@ type machine struct {
 	absent    atomic.Bool  // no node lives here: it is still to join, or has left, or was removed
 	gone      atomic.Int64 // since when, in Unix nanoseconds; 0: it is still to join
 	deletions int          // of its directory
+	empty     bool         // so is its directory, and no node was started on it since
 	paused    bool         // it stands still
 	woke      atomic.Int64 // when it last ceased to, in Unix nanoseconds
 	older     bool         // its disk lost something, or was put back to an older state
@@ -78,6 +79,7 @@ func (m *machine) start() {
 		m.w.wrong("node %d does not start: %v", m.index+1, err)
 	}
 	m.runs.Store(m.Node)
+	m.empty = false
 }
 
 // holds returns what the machine's node holds of every key, or of a machine that is down what it kept.
@@ -152,6 +154,15 @@ func (m *machine) replace(disk *replicatest.Disk) {
 	m.kill()
 	m.Disk, m.kept, m.older = disk, nil, true
 	m.w.lose(m)
+}
+
+// wipe deletes the directory: whoever starts on it is its node's own replacement.
+func (m *machine) wipe() {
+	m.Config.Replace = m.Config.Name
+	m.replace(replicatest.NewDisk())
+	m.leaving.Store(false) // that was the other
+	m.deletions++
+	m.empty = true
 }
 
 // backUp returns a copy of the directory, of the running node or between a shutdown in good order and a start.
