@@ -136,7 +136,7 @@ func (r *record) readAll(t *testing.T, l *workload, copies int, sloppy time.Dura
 		saw(r.versions[key], values, l.now(), l.now(), m.name)
 	}
 	for key, reply := range fetch(t, conn, "GET", keysOf(r.counters)) {
-		violations = append(violations, textsOf(r.counters[key].Check(key+" on "+m.name, integer(reply)))...)
+		violations = append(violations, textsOf(r.counters[key].Check(key+" on "+m.name, integer(reply), false))...)
 	}
 	for key, reply := range fetch(t, conn, "GET", keysOf(r.appends)) {
 		p := r.appends[key]

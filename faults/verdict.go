@@ -158,7 +158,7 @@ func (v *verdict) counters() {
 		}
 		for _, r := range v.final.plain[key].Reads {
 			n, _ := strconv.ParseInt(strings.Join(append(r.Values, ""), ""), 10, 64) // a missing counter is 0
-			v.add(c.Check(key+" at "+r.By, n))
+			v.add(c.Check(key+" at "+r.By, n, v.final.journal.Forked(key)))
 		}
 	}
 }

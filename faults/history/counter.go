@@ -21,10 +21,11 @@ func (c *Counter) Forks() int {
 }
 
 // Check compares the counter's value at the end with its increments. It is never more than the acknowledged and the unsure
-// ones, and, unless the counter forked, never less than the acknowledged.
-func (c *Counter) Check(key string, value int64) (violations []Violation) {
+// ones, and, unless the counter forked, never less than the acknowledged. Its clients see a fork only where both sides were acknowledged:
+// forked says that the nodes know of one.
+func (c *Counter) Check(key string, value int64, forked bool) (violations []Violation) {
 	acked := int64(len(c.Answers))
-	if value > acked+c.Unsure || value < acked && c.Forks() == 0 {
+	if value > acked+c.Unsure || value < acked && c.Forks() == 0 && !forked {
 		violations = append(violations, violation(Miscounted, "%s is %d, want %d to %d", key, value, acked, acked+c.Unsure))
 	}
 	return violations

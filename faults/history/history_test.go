@@ -62,18 +62,20 @@ func TestCountersEndBetweenAcknowledgedAndPerhaps(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		counter Counter
+		forked  bool
 		value   int64
 		broken  bool
 	}{
-		{"exact", Counter{[]int64{1, 2, 3}, 0}, 3, false},
-		{"a lost one", Counter{[]int64{1, 2, 3}, 0}, 2, true},
-		{"an unsure one", Counter{[]int64{1, 3}, 1}, 3, false},
-		{"counted twice", Counter{[]int64{1, 3}, 1}, 4, true},
-		{"two coordinators", Counter{[]int64{1, 2, 2}, 0}, 2, false},
-		{"more, though forked", Counter{[]int64{1, 2, 2}, 0}, 4, true},
+		{"exact", Counter{[]int64{1, 2, 3}, 0}, false, 3, false},
+		{"a lost one", Counter{[]int64{1, 2, 3}, 0}, false, 2, true},
+		{"an unsure one", Counter{[]int64{1, 3}, 1}, false, 3, false},
+		{"counted twice", Counter{[]int64{1, 3}, 1}, false, 4, true},
+		{"two coordinators", Counter{[]int64{1, 2, 2}, 0}, false, 2, false},
+		{"two coordinators, one of whose answers was lost", Counter{[]int64{1, 2, 3}, 1}, true, 2, false},
+		{"more, though forked", Counter{[]int64{1, 2, 2}, 0}, true, 4, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.counter.Check("k", c.value); (len(got) > 0) != c.broken {
+			if got := c.counter.Check("k", c.value, c.forked); (len(got) > 0) != c.broken {
 				t.Errorf("got %q", got)
 			}
 		})

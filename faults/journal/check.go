@@ -57,6 +57,28 @@ func (j *Journal) checkKey(key string, copies []Copy) (found []check.Violation, 
 	return append(found, check.Only(&check.History{Ops: j.ops, Mints: stored}, Dots)...), looked
 }
 
+// Forked reports whether two writes of a key were decided by nodes neither of which had seen the other's.
+func (j *Journal) Forked(key string) bool {
+	writes := j.writes[key]
+	for i, a := range writes {
+		for _, b := range writes[:i] {
+			if beside(a.Delta, b.Delta) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// beside reports whether each of two deltas brings siblings that the other has not seen.
+func beside(a, b causal.State) bool {
+	return !sees(a, b) && !sees(b, a)
+}
+
+func sees(a, b causal.State) bool {
+	return !slices.ContainsFunc(b.Siblings, func(x causal.Sibling) bool { return !a.Seen.Has(x.Dot) })
+}
+
 // sorted returns the writes of a key in the order of their decisions.
 func (j *Journal) sorted(key string) []*write {
 	return slices.SortedStableFunc(slices.Values(j.writes[key]), func(a, b *write) int { return cmp.Compare(a.At, b.At) })

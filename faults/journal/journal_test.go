@@ -248,3 +248,18 @@ func TestAJournalThatIsNotWholeEndsItsNode(t *testing.T) {
 	}()
 	j.Answered([]*request.Op{{Verb: request.Put}})
 }
+
+func TestWritesThatHaveNotSeenEachOtherAreAFork(t *testing.T) {
+	for _, chain := range []bool{true, false} {
+		s := newScribe(t)
+		first := s.write(0, 1, causal.State{}, "1")
+		second := s.write(1, 2, first, "2")
+		if !chain {
+			second = first
+		}
+		s.write(0, 3, second, "2 or 3")
+		if j := s.journal(); j.Forked("k") == chain || j.Forked("other") {
+			t.Errorf("a chain: %v; forked: %v, and another key %v", chain, j.Forked("k"), j.Forked("other"))
+		}
+	}
+}
