@@ -167,7 +167,6 @@ func TestContextOfADeleteKeepsNoValue(t *testing.T) {
 		if seen := m.Answer(0, delta, 1, nil).Seen; !ok || seen.IsZero() {
 			t.Fatalf("%s: deleted %v, seen %v", name, ok, seen)
 		} else {
-			cur, delta, m = causal.State{}, causal.State{}, nil
 			runtime.GC()
 			if value.Value() != nil {
 				t.Errorf("%s: the value is kept", name)

@@ -131,21 +131,21 @@ func TestMalformedAnswersAnswerNothing(t *testing.T) {
 
 func TestAnswersOutliveLentBytes(t *testing.T) {
 	read, write, op := &Read{}, &Write{}, &Op{}
-	for name, decode := range map[string]func() ([]byte, error, *causal.State){
-		"read": func() ([]byte, error, *causal.State) {
+	for name, decode := range map[string]func() ([]byte, *causal.State, error){
+		"read": func() ([]byte, *causal.State, error) {
 			b := AppendReadAnswers(nil, []*Read{{State: someState("v", "w")}}, 1<<20)
-			return b, DecodeReadAnswers(b, true, []*Read{read}), &read.State
+			return b, &read.State, DecodeReadAnswers(b, true, []*Read{read})
 		},
-		"write": func() ([]byte, error, *causal.State) {
+		"write": func() ([]byte, *causal.State, error) {
 			b := AppendWriteAnswers(nil, []*Write{{Survivor: someState("v", "w")}}, 1<<20)
-			return b, DecodeWriteAnswers(b, true, []*Write{write}), &write.Survivor
+			return b, &write.Survivor, DecodeWriteAnswers(b, true, []*Write{write})
 		},
-		"op": func() ([]byte, error, *causal.State) {
+		"op": func() ([]byte, *causal.State, error) {
 			b := AppendOpAnswers(nil, []*Op{{Result: Result{State: someState("v", "w"), Err: fmt.Errorf("so: %w", ErrCorrupt)}}}, 1<<20)
-			return b, DecodeOpAnswers(b, true, []*Op{op}), &op.Result.State
+			return b, &op.Result.State, DecodeOpAnswers(b, true, []*Op{op})
 		},
 	} {
-		b, err, state := decode()
+		b, state, err := decode()
 		clear(b)
 		if err != nil || !state.Equal(someState("v", "w")) {
 			t.Errorf("%s: %v, %+v", name, err, state)

@@ -373,7 +373,6 @@ func (p *spareRooms) free(room *forwarded) {
 func (s *session) coordinateAll(f frame) {
 	for {
 		s.coordinateOne(f)
-		f = frame{}
 		select {
 		case f = <-s.batches:
 		case <-s.life.Done():
