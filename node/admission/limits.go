@@ -5,7 +5,7 @@ import "time"
 // The bounds of the rate, bytes a second.
 const (
 	FloorBytes   = 1 << 20   // however the foreground is: what is owed is paid at last
-	StartBytes   = 2 << 20   // when nothing ran for a minute, so that nothing is known; a cluster that nobody uses is soon at more
+	StartBytes   = 8 << 20   // when nothing ran for a minute, so that nothing is known
 	CeilingBytes = 256 << 20 // however idle the cluster is
 	StepBytes    = 4 << 20   // added at most by a second in which the foreground was well
 	stepShare    = 8         // of the rate, if that is less: a step must not be a leap
