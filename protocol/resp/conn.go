@@ -210,7 +210,7 @@ func (c *conn) settle() {
 		return
 	}
 	if len(c.wave.ops) > 0 {
-		ctx := &due{c.ctx, time.Now().Add(c.srv.cfg.Budget)}
+		ctx := &request.Due{Context: c.ctx, Until: time.Now().Add(c.srv.cfg.Budget)}
 		c.window.perform(ctx, c.srv.cfg.Store.Do, c.wave.ops)
 	}
 	for _, q := range c.wave.calls {

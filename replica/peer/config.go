@@ -14,7 +14,7 @@ import (
 // Handler executes what other nodes ask of this one. Its methods are called from many goroutines at once, and must not
 // keep the slices that they are given, nor the elements, which are used again once they are answered. The memory of keys and values
 // they may keep, but for that of the keys of reads. Each element is answered in place. An error for a whole batch means one of request's sentinels for every element. The contexts of ServeWrites and
-// ServeCoordinate tell the frame's deadline and end with the connection, not by themselves at the deadline: see due.
+// ServeCoordinate tell the frame's deadline and end with the connection, not by themselves at the deadline: see request.Due.
 type Handler interface {
 	// ServeReads answers at the speed of the local disk. It runs on the connection's reader.
 	ServeReads(from ring.NodeID, layout uint64, reads []*request.Read)

@@ -316,7 +316,7 @@ func (s *session) withDeadline(deadline time.Duration) (context.Context, context
 
 // due returns a context that tells a deadline of our monotonic clock, and ends with the session.
 func (s *session) due(deadline time.Duration) context.Context {
-	return &due{s.life, time.Now().Add(s.left(deadline))}
+	return &request.Due{Context: s.life, Until: time.Now().Add(s.left(deadline))}
 }
 
 // left returns the time to a deadline of our monotonic clock.
