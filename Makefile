@@ -1,6 +1,6 @@
 # Holdfast's tasks; `make` alone lists them. They need Go, and what .ci/tools installs where it may.
 GO      ?= go
-FUZZFOR ?= 10s
+FUZZFOR ?= 10
 
 .DEFAULT_GOAL := help
 .PHONY: help build test race fuzz full fmt tools
@@ -19,7 +19,7 @@ test: tools ## vet, staticcheck and all tests in their short sizes
 race: ## all tests in their short sizes under the race detector (needs a C compiler)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 10m ./...
 
-fuzz: ## every fuzzer for FUZZFOR (10s)
+fuzz: ## every fuzzer for FUZZFOR (10) seconds
 	GO='$(GO)' .ci/fuzz $(FUZZFOR)
 
 full: tools ## all tests in their full sizes, by hand
