@@ -14,6 +14,43 @@ type View struct {
 	Q       int
 	R, W    int
 	places  []Place
+	basis   basis
+}
+
+// A basis is all of a ring document that a view follows from, and who is in reach.
+type basis struct {
+	layout  *ring.Layout
+	members []ring.Member
+	up      []bool // of the members, in their order
+	suspect []bool
+	handing bool // somebody in reach has not acknowledged the layout yet
+}
+
+func basisOf(s ring.State, up, suspect func(ring.NodeID) bool) basis {
+	b := basis{layout: s.Layout, members: s.Members, up: make([]bool, len(s.Members)), suspect: make([]bool, len(s.Members))}
+	for i, m := range s.Members {
+		b.up[i], b.suspect[i] = up(m.ID), suspect(m.ID)
+	}
+	b.handing = s.Layout != nil && s.Layout.Version > 1 && slices.ContainsFunc(s.Unacknowledged(), b.isUp)
+	return b
+}
+
+func (b basis) isUp(id ring.NodeID) bool      { return b.says(b.up, id) }
+func (b basis) isSuspect(id ring.NodeID) bool { return b.says(b.suspect, id) }
+
+func (b basis) says(of []bool, id ring.NodeID) bool {
+	i, known := slices.BinarySearchFunc(b.members, id, func(m ring.Member, id ring.NodeID) int { return m.ID.Compare(id) })
+	return known && of[i]
+}
+
+func (b basis) equal(o basis) bool {
+	return b.layout == o.layout && b.handing == o.handing && slices.Equal(b.up, o.up) && slices.Equal(b.suspect, o.suspect) && slices.Equal(b.members, o.members)
+}
+
+// Holds reports whether the view is what NewViewWithSuspects would make anew: most new documents are news of reports alone, and a view
+// made of each is work that clients feel.
+func (v *View) Holds(s ring.State, up, suspect func(ring.NodeID) bool) bool {
+	return v.R == s.Cluster.R && v.W == s.Cluster.W && v.basis.equal(basisOf(s, up, suspect))
 }
 
 // Place is the preference list of one partition, split by what its members are to the partition. Shared; read only.
@@ -107,19 +144,18 @@ func NewView(self ring.NodeID, s ring.State, up func(ring.NodeID) bool) *View {
 // believes them down. A partition that would lack primaries for a quorum without its suspects counts them in: to try a
 // node that may only have stalled, and answer MAYBE at worst, is better than to refuse.
 func NewViewWithSuspects(self ring.NodeID, s ring.State, up, suspect func(ring.NodeID) bool) *View {
-	v := &View{Self: self, R: s.Cluster.R, W: s.Cluster.W}
+	v := &View{Self: self, R: s.Cluster.R, W: s.Cluster.W, basis: basisOf(s, up, suspect)}
 	if s.Layout == nil {
 		return v
 	}
 	v.Version, v.Q = s.Layout.Version, s.Layout.Q
 	v.places = make([]Place, v.Q)
-	handing := v.Version > 1 && slices.ContainsFunc(s.Unacknowledged(), up)
 	for p := range v.places {
-		pl := newPlace(s, ring.Partition(p), up)
+		pl := newPlace(s, ring.Partition(p), v.basis.isUp)
 		if !covers(pl.inReach(), pl.need(max(v.R, v.W))) {
-			pl.countIn(suspect)
+			pl.countIn(v.basis.isSuspect)
 		}
-		pl.Handing = handing && passesOn(s.Layout, ring.Partition(p))
+		pl.Handing = v.basis.handing && passesOn(s.Layout, ring.Partition(p))
 		v.places[p] = pl
 	}
 	return v
@@ -192,6 +228,9 @@ func (pl *Place) up(id ring.NodeID) bool {
 	}
 	return pl.isFallback(id)
 }
+
+// Up reports whether a member was in reach when the view was made; false for whoever is no member.
+func (v *View) Up(id ring.NodeID) bool { return v.basis.isUp(id) }
 
 // Place returns the preference list of a key's partition.
 func (v *View) Place(p ring.Partition) *Place { return &v.places[p] }

@@ -136,12 +136,12 @@ func (c *changer) propose(s ring.State) {
 	if now == c.atRest {
 		return
 	}
-	if next, _ := ring.Next(s, c.n.id); string(next.Encode()) == now {
+	if next, _ := c.outlook.planner.Next(s, c.n.id); string(next.Encode()) == now {
 		c.atRest = now
 		return
 	}
 	err := c.n.members.update(func(now ring.State) (ring.State, error) {
-		next, _ := ring.Next(now, c.n.id)
+		next, _ := c.outlook.planner.Next(now, c.n.id)
 		return next, nil
 	})
 	c.tell("next layout", err)

@@ -66,8 +66,8 @@ func TestOthersReportsAreNeitherKeptNorToldOn(t *testing.T) {
 		t.Errorf("with it the other's is on disk: %+v, %v", kept.Reports, err)
 	}
 	next := m.State()
-	l := *next.Layout
-	l.Version, next.Layout = 2, &l
+	l := next.Layout
+	next.Layout = &ring.Layout{Version: 2, Q: l.Q, N: l.N, Members: l.Members, Owners: l.Owners, Since: l.Since}
 	hear(next)
 	want("another's layout", 2, 3, 1)
 }

@@ -352,10 +352,13 @@ func (n *Node) refresh() {
 		ids = append(ids, other.ID)
 	}
 	p.Know(ids)
-	n.coord.SetView(coordinator.NewViewWithSuspects(n.id, s, n.up, n.gossip.Alive))
+	if !n.coord.View().Holds(s, n.up, n.gossip.Alive) {
+		v := coordinator.NewViewWithSuspects(n.id, s, n.up, n.gossip.Alive)
+		n.coord.SetView(v)
+		n.slots.Store(slotMap(s, n.id, v.Up))
+	}
 	n.ruling.Store(&s)
 	n.meetQuorum(s)
-	n.slots.Store(slotMap(s, n.id, n.up))
 }
 
 // meetQuorum notes that enough nodes are in reach for writes and reads, this one included. From then on the node is ready

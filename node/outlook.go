@@ -8,9 +8,11 @@ import (
 	"github.com/holdfastdb/holdfast/ring"
 )
 
-// outlook remembers what the newest ring document leaves to be done. To know it costs a ring.Plan, milliseconds of a processor that
+// outlook remembers what the newest ring document leaves to be done. To know it may cost a ring.Plan, milliseconds of a processor that
 // clients wait for, and every status of every node asks, many times for each document while somebody watches a change.
 type outlook struct {
+	planner ring.Planner // the node's own steps are made by it, too
+
 	mu struct {
 		sync.Mutex
 		layout  *ring.Layout // of which
@@ -27,7 +29,7 @@ func (o *outlook) remaining(s ring.State) map[ring.NodeID]int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if s.Layout != o.mu.layout || !slices.Equal(s.Members, o.mu.members) {
-		o.mu.layout, o.mu.members, o.mu.copies = s.Layout, s.Members, s.Remaining()
+		o.mu.layout, o.mu.members, o.mu.copies = s.Layout, s.Members, o.planner.Remaining(s)
 	}
 	return o.mu.copies
 }
@@ -39,7 +41,7 @@ func (o *outlook) waits(s ring.State, self ring.NodeID) []ring.Wait {
 	defer o.mu.Unlock()
 	if !bytes.Equal(document, o.mu.document) {
 		o.mu.document = document
-		_, o.mu.waits = ring.Next(s, self)
+		_, o.mu.waits = o.planner.Next(s, self)
 	}
 	return o.mu.waits
 }

@@ -39,11 +39,25 @@ func appendCluster(dst []byte, c Cluster) []byte {
 	return dst
 }
 
-// appendLayout writes a table of the members' ids, and then two bytes for each copy.
-func appendLayout(dst []byte, l *Layout) []byte {
+func appendLayout(dst []byte, l *Layout) []byte { return append(dst, l.encoded()...) }
+
+// encoded returns the layout's bytes. They are worked out once: while the ring changes, each document is encoded and compared, and its
+// Edition asked for, dozens of times on every node, and nearly all of it is the layout. Read them, do not change them.
+func (l *Layout) encoded() []byte {
 	if l == nil {
-		return append(dst, 0)
+		return []byte{0}
 	}
+	if b := l.bytes.Load(); b != nil {
+		return *b
+	}
+	b := l.encode()
+	l.bytes.Store(&b)
+	return b
+}
+
+// encode writes a table of the members' ids, and then two bytes for each copy.
+func (l *Layout) encode() []byte {
+	dst := make([]byte, 0, 64+len(l.Members)*len(NodeID{})+l.Q*(2+2*l.N+binary.MaxVarintLen16))
 	dst = binary.AppendUvarint(append(dst, 1), l.Version)
 	dst = binary.AppendUvarint(binary.AppendUvarint(dst, uint64(l.Q)), uint64(l.N))
 	dst = binary.AppendUvarint(dst, uint64(len(l.Members)))

@@ -24,7 +24,7 @@ func (s State) Edition() Edition {
 	if s.IsZero() {
 		return Edition{}
 	}
-	b := appendLayout(nil, s.Layout)
+	b := slices.Clone(s.Layout.encoded())
 	for _, m := range s.Members {
 		if m.Status == Removed {
 			b = append(b, m.ID[:]...)

@@ -3,6 +3,7 @@ package ring
 import (
 	"fmt"
 	"slices"
+	"sync/atomic"
 )
 
 // Layout says who holds each partition, and what is under way. It is immutable once made; whoever changes the ring makes a
@@ -20,6 +21,13 @@ type Layout struct {
 	Since []uint64
 	// Changes are the partitions of which one owner is being exchanged, in order.
 	Changes []Change
+
+	bytes atomic.Pointer[[]byte] // what encoded returns; nil until it is asked
+}
+
+// revised returns a layout that says the same, to be changed before it is made known: its slices are l's own.
+func (l *Layout) revised() *Layout {
+	return &Layout{Version: l.Version, Q: l.Q, N: l.N, Members: l.Members, Owners: l.Owners, Since: l.Since, Changes: l.Changes}
 }
 
 // Phase is how far the change of a partition's owners has come.

@@ -3,6 +3,7 @@ package ring
 import (
 	"cmp"
 	"slices"
+	"sync"
 )
 
 // Next returns the document after the next step of the ring's change as the node self may make it, or s itself when there is
@@ -22,7 +23,34 @@ import (
 // Of two nodes one cannot step as if a node were removed and the other as if it were not: the former needs the latter's
 // acknowledgement of the removal, and whoever has made a step acknowledges only that from then on (and Hear keeps away what a removed node
 // still says).
-func Next(s State, self NodeID) (State, []Wait) {
+func Next(s State, self NodeID) (State, []Wait) { return new(Planner).Next(s, self) }
+
+// A Planner is Next and State.Remaining for somebody who asks again and again, as a node does while the ring changes: it remembers its last
+// Plan. Most steps only take partitions from phase to phase and lead where the step before led, and the same document is asked of by
+// the node itself and by every status. The zero Planner is ready. Its methods are safe for concurrent use; callers at the same time wait for
+// one Plan.
+type Planner struct {
+	mu      sync.Mutex
+	prev    *Layout // what the last plan was made of; nil: there was none
+	members []Member
+	target  *Layout
+	err     error
+}
+
+// plan is Plan for prev's own Q and N, but that the version of the result may be another's: only its owners count.
+func (pl *Planner) plan(prev *Layout, members []Member) (*Layout, error) {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	if pl.prev == nil || pl.prev.Q != prev.Q || pl.prev.N != prev.N || !slices.Equal(pl.members, members) ||
+		!slices.EqualFunc(pl.prev.Owners, prev.Owners, slices.Equal[[]NodeID]) {
+		pl.prev, pl.members = prev, members
+		pl.target, pl.err = Plan(prev, members, prev.Q, prev.N)
+	}
+	return pl.target, pl.err
+}
+
+// Next is Next.
+func (pl *Planner) Next(s State, self NodeID) (State, []Wait) {
 	if s.IsZero() {
 		return s, nil
 	}
@@ -32,7 +60,7 @@ func Next(s State, self NodeID) (State, []Wait) {
 	if s.Removed(self) || !s.Layout.Has(self) {
 		return s, nil
 	}
-	st := newStep(s)
+	st := newStep(s, pl)
 	if !st.admit() {
 		st.advance()
 		st.start()
@@ -43,6 +71,7 @@ func Next(s State, self NodeID) (State, []Wait) {
 
 // A step is the next document in the making.
 type step struct {
+	planner *Planner
 	s       State
 	l       *Layout // a copy, with the next version
 	changed bool    // l differs from the present layout in more than its version
@@ -50,11 +79,11 @@ type step struct {
 	settled bool // every partition is where Plan wants it
 }
 
-func newStep(s State) *step {
-	l := *s.Layout
+func newStep(s State, pl *Planner) *step {
+	l := s.Layout.revised()
 	l.Version++
 	l.Owners, l.Since, l.Changes = slices.Clone(l.Owners), slices.Clone(l.Since), slices.Clone(l.Changes)
-	return &step{s: s, l: &l}
+	return &step{planner: pl, s: s, l: l}
 }
 
 // finish returns the document that the step has made.
@@ -157,14 +186,14 @@ func (st *step) start() {
 
 // plan returns where everything should be, given where it will be when what runs has ended.
 func (st *step) plan() (*Layout, error) {
-	prev := *st.l
+	prev := st.l.revised()
 	prev.Owners = slices.Clone(prev.Owners)
 	for _, c := range prev.Changes {
 		prev.Owners[c.Partition] = c.Next
 	}
 	prev.Changes = nil
 	members := slices.DeleteFunc(slices.Clone(st.s.Members), func(m Member) bool { return !st.l.Has(m.ID) })
-	return Plan(&prev, members, st.l.Q, st.l.N)
+	return st.planner.plan(prev, members)
 }
 
 // urgent returns the partitions of which no owner is being exchanged, those with the fewest owners that are not removed first.
@@ -311,11 +340,14 @@ func (st *step) left(id NodeID) bool {
 
 // Remaining returns how many copies have still to be taken over by each node before the ring is as planned, those under way
 // included. It costs a Plan.
-func (s State) Remaining() map[NodeID]int {
+func (s State) Remaining() map[NodeID]int { return new(Planner).Remaining(s) }
+
+// Remaining is State.Remaining.
+func (pl *Planner) Remaining(s State) map[NodeID]int {
 	if s.IsZero() {
 		return nil
 	}
-	target, err := newStep(s).plan()
+	target, err := newStep(s, pl).plan()
 	if err != nil {
 		return nil
 	}

@@ -52,7 +52,7 @@ func (s State) HearsayOnly(next State, self NodeID) bool {
 }
 
 func sameLayout(a, b *Layout) bool {
-	return a == b || a != nil && b != nil && bytes.Equal(appendLayout(nil, a), appendLayout(nil, b))
+	return a == b || a != nil && b != nil && bytes.Equal(a.encoded(), b.encoded())
 }
 
 // holds reports whether the node said that it holds a change.

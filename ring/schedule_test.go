@@ -1,7 +1,9 @@
 package ring
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -19,9 +21,10 @@ type theatre struct {
 }
 
 type actor struct {
-	id   NodeID
-	doc  State
-	down bool
+	id      NodeID
+	doc     State
+	down    bool
+	planner Planner
 }
 
 type letter struct {
@@ -130,7 +133,13 @@ func (a *actor) hold() {
 }
 
 func (th *theatre) step(a *actor) {
-	next, _ := Next(a.doc, a.id)
+	next, waits := Next(a.doc, a.id)
+	if sooner, same := a.planner.Next(a.doc, a.id); !bytes.Equal(sooner.Encode(), next.Encode()) || !slices.Equal(same, waits) {
+		th.t.Fatalf("a planner that remembers makes %v, one that does not %v", sooner.Edition(), next.Edition())
+	}
+	if left, want := a.planner.Remaining(next), next.Remaining(); !maps.Equal(left, want) {
+		th.t.Fatalf("a planner that remembers leaves %v, one that does not %v", left, want)
+	}
 	if next.Layout != a.doc.Layout {
 		checkStep(th.t, a.doc.Layout, next.Layout)
 		th.say("%x makes %v", a.id[:1], next.Edition())

@@ -108,7 +108,7 @@ func mergeLayouts(a, b *Layout) *Layout {
 		return a
 	case b.Version > a.Version:
 		return b
-	case bytes.Compare(appendLayout(nil, a), appendLayout(nil, b)) < 0:
+	case bytes.Compare(a.encoded(), b.encoded()) < 0:
 		return b
 	}
 	return a
