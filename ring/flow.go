@@ -5,11 +5,13 @@ package ring
 // It augments along all cheapest paths at once: label every vertex with its cheapest distance, send what fits along arcs
 // that lie on cheapest paths, label again. Path costs here take few distinct values, so there are few rounds.
 type flow struct {
-	arcs []arc     // arc i and its reverse i^1 stand together
-	out  [][]int32 // arcs leaving each vertex
-	dist []int64
-	next []int32 // first arc of each vertex that may still carry flow in this round
-	on   []bool  // on the path being searched, or in the queue
+	arcs  []arc   // arc i and its reverse i^1 stand together
+	out   []int32 // the arcs that leave the first vertex, in the order in which they were added, then those of the second, ...
+	first []int32 // where each vertex's begin in out; one more for the end
+	dist  []int64
+	next  []int32 // in out: the first arc of each vertex that may still carry flow in this round
+	on    []bool  // on the path being searched, or in the queue
+	queue []int32
 }
 
 type arc struct {
@@ -20,12 +22,14 @@ type arc struct {
 
 const unreached = int64(1) << 62
 
-func newFlow(vertices int) *flow {
+// newFlow sets memory aside for so many vertices and arcs, not counting the reverse ones.
+func newFlow(vertices, arcs int) *flow {
 	return &flow{
-		out:  make([][]int32, vertices),
-		dist: make([]int64, vertices),
-		next: make([]int32, vertices),
-		on:   make([]bool, vertices),
+		arcs:  make([]arc, 0, 2*arcs),
+		first: make([]int32, vertices+1),
+		dist:  make([]int64, vertices),
+		next:  make([]int32, vertices),
+		on:    make([]bool, vertices),
 	}
 }
 
@@ -33,9 +37,24 @@ func newFlow(vertices int) *flow {
 func (f *flow) connect(from, to int, room int64, cost int64) int {
 	i := len(f.arcs)
 	f.arcs = append(f.arcs, arc{int32(to), int32(room), cost}, arc{int32(from), 0, -cost})
-	f.out[from] = append(f.out[from], int32(i))
-	f.out[to] = append(f.out[to], int32(i+1))
 	return i
+}
+
+// index lists the arcs by the vertices that they leave: arc i leaves where its reverse leads to.
+func (f *flow) index() {
+	f.out = make([]int32, len(f.arcs))
+	for i := range f.arcs {
+		f.first[f.arcs[i^1].to+1]++
+	}
+	for v := range f.next {
+		f.first[v+1] += f.first[v]
+	}
+	copy(f.next, f.first)
+	for i := range f.arcs {
+		from := f.arcs[i^1].to
+		f.out[f.next[from]] = int32(i)
+		f.next[from]++
+	}
 }
 
 // carried returns the flow on an arc.
@@ -43,8 +62,9 @@ func (f *flow) carried(i int) int32 { return f.arcs[i^1].room }
 
 // run sends as much as it can from source to sink, as cheaply as it can, and returns the amount.
 func (f *flow) run(source, sink int) (sent int64) {
+	f.index()
 	for f.label(source, sink) {
-		clear(f.next)
+		copy(f.next, f.first)
 		for {
 			pushed := f.push(int32(source), int32(sink), 1<<30)
 			if pushed == 0 {
@@ -62,16 +82,16 @@ func (f *flow) label(source, sink int) bool {
 		f.dist[v] = unreached
 	}
 	f.dist[source] = 0
-	queue := []int32{int32(source)}
-	for len(queue) > 0 {
-		v := queue[0]
-		queue, f.on[v] = queue[1:], false
-		for _, i := range f.out[v] {
-			a := f.arcs[i]
+	f.queue = append(f.queue[:0], int32(source))
+	for at := 0; at < len(f.queue); at++ {
+		v := f.queue[at]
+		f.on[v] = false
+		for _, i := range f.out[f.first[v]:f.first[v+1]] {
+			a := &f.arcs[i]
 			if d := f.dist[v] + a.cost; a.room > 0 && d < f.dist[a.to] {
 				f.dist[a.to] = d
 				if !f.on[a.to] {
-					queue, f.on[a.to] = append(queue, a.to), true
+					f.queue, f.on[a.to] = append(f.queue, a.to), true
 				}
 			}
 		}
@@ -86,9 +106,9 @@ func (f *flow) push(v, sink int32, limit int32) (sent int32) {
 		return limit
 	}
 	f.on[v] = true
-	for ; int(f.next[v]) < len(f.out[v]); f.next[v]++ {
-		i := f.out[v][f.next[v]]
-		a := f.arcs[i]
+	for ; f.next[v] < f.first[v+1]; f.next[v]++ {
+		i := f.out[f.next[v]]
+		a := &f.arcs[i]
 		if a.room == 0 || f.on[a.to] || f.dist[a.to] != f.dist[v]+a.cost {
 			continue
 		}

@@ -105,16 +105,16 @@ func (d *draft) place() {
 	partition := func(p int) int { return 2 + p }
 	within := func(p, z int) int { return 2 + d.q + p*zones + z }
 	node := func(i int) int { return 2 + d.q + d.q*zones + i }
-	f := newFlow(node(len(d.nodes)))
+	f := newFlow(node(len(d.nodes)), d.q*(1+2*zones+len(d.nodes))+2*len(d.nodes))
 	copies := make([]int, d.q) // index of the first of a partition's arcs to nodes
-	order := make([][]int, d.q)
+	order := d.shuffled()
 	for p := range d.q {
 		f.connect(source, partition(p), int64(d.n), 0)
 		for z, rule := range d.rules {
 			f.connect(partition(p), within(p, z), rule.least, must)
 			f.connect(partition(p), within(p, z), rule.most-rule.least, 0)
 		}
-		copies[p], order[p] = len(f.arcs), d.shuffled(p)
+		copies[p] = len(f.arcs)
 		for _, i := range order[p] {
 			stay := int64(0)
 			if slices.Contains(d.kept[p], i) {
@@ -131,6 +131,7 @@ func (d *draft) place() {
 		panic("ring: no layout obeys the rules")
 	}
 	for p := range d.q {
+		d.owners[p] = make([]int, 0, d.n)
 		for k, i := range order[p] {
 			if f.carried(copies[p]+2*k) > 0 {
 				d.owners[p] = append(d.owners[p], i)
@@ -139,14 +140,18 @@ func (d *draft) place() {
 	}
 }
 
-// shuffled returns all nodes in an order of the partition's own, so that no two nodes share more partitions than chance has it:
-// when one goes, its load falls on all others alike.
-func (d *draft) shuffled(p int) []int {
-	order := make([]int, len(d.nodes))
-	for i := range order {
-		order[i] = i
+// shuffled returns, for each partition, all nodes in an order of its own, so that no two nodes share more partitions than chance
+// has it: when one goes, its load falls on all others alike.
+func (d *draft) shuffled() [][]int {
+	order, all := make([][]int, d.q), make([]int, d.q*len(d.nodes))
+	ranks := make([]uint64, len(d.nodes))
+	for p := range order {
+		order[p], all = all[:len(d.nodes):len(d.nodes)], all[len(d.nodes):]
+		for i, id := range d.nodes {
+			order[p][i], ranks[i] = i, rank(Partition(p), id)
+		}
+		slices.SortFunc(order[p], func(a, b int) int { return cmp.Or(cmp.Compare(ranks[a], ranks[b]), a-b) }) // as byRank does
 	}
-	slices.SortFunc(order, func(a, b int) int { return byRank(Partition(p), d.nodes[a], d.nodes[b]) })
 	return order
 }
 
@@ -154,8 +159,9 @@ func (d *draft) shuffled(p int) []int {
 func (d *draft) layout(n int) *Layout {
 	l := &Layout{Version: 1, Q: d.q, N: n, Members: d.nodes, Owners: make([][]NodeID, d.q), Since: make([]uint64, d.q)}
 	for p, owners := range d.owners {
-		for _, i := range owners {
-			l.Owners[p] = append(l.Owners[p], d.nodes[i])
+		l.Owners[p] = make([]NodeID, len(owners))
+		for k, i := range owners {
+			l.Owners[p][k] = d.nodes[i]
 		}
 	}
 	if d.prev != nil {

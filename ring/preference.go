@@ -43,17 +43,18 @@ func PreferenceList(primaries, fallbacks []NodeID, n int, up func(NodeID) bool) 
 // coming and going. O(members log members).
 func (l *Layout) Fallbacks(p Partition, members []Member) []NodeID {
 	primaries := l.Primaries(p)
-	near := map[string]bool{}
-	var others []Member
-	for _, m := range members {
+	near := make([]string, 0, ReplicasMax) // the primaries' zones
+	others := make([]*Member, 0, len(members))
+	for i := range members {
+		m := &members[i]
 		if slices.Contains(primaries, m.ID) {
-			near[m.Zone] = true
+			near = append(near, m.Zone)
 		} else if m.Eligible() && l.Has(m.ID) && !l.Holds(m.ID, p) {
 			others = append(others, m)
 		}
 	}
-	slices.SortFunc(others, func(a, b Member) int {
-		return cmp.Or(compareBool(near[b.Zone], near[a.Zone]), byRank(p, a.ID, b.ID))
+	slices.SortFunc(others, func(a, b *Member) int {
+		return cmp.Or(compareBool(slices.Contains(near, b.Zone), slices.Contains(near, a.Zone)), byRank(p, a.ID, b.ID))
 	})
 	ids := make([]NodeID, len(others))
 	for i, m := range others {
