@@ -17,7 +17,8 @@ type View struct {
 	basis   basis
 }
 
-// A basis is all of a ring document that a view follows from, and who is in reach.
+// A basis is all of a ring document that a view follows from, and who is in reach. Members are compared whole, their names and addresses
+// too: what the node tells clients of the ring (CLUSTER SLOTS) is made with the view and lasts as long.
 type basis struct {
 	layout  *ring.Layout
 	members []ring.Member
@@ -44,10 +45,11 @@ func (b basis) says(of []bool, id ring.NodeID) bool {
 }
 
 func (b basis) equal(o basis) bool {
-	return b.layout == o.layout && b.handing == o.handing && slices.Equal(b.up, o.up) && slices.Equal(b.suspect, o.suspect) && slices.Equal(b.members, o.members)
+	return b.layout == o.layout && b.handing == o.handing && slices.Equal(b.up, o.up) && slices.Equal(b.suspect, o.suspect) &&
+		slices.Equal(b.members, o.members)
 }
 
-// Holds reports whether the view is what NewViewWithSuspects would make anew: most new documents are news of reports alone, and a view
+// Holds reports whether the view, and all that is made of its document with it, would be the same if it were made anew: most new documents are news of reports alone, and a view
 // made of each is work that clients feel.
 func (v *View) Holds(s ring.State, up, suspect func(ring.NodeID) bool) bool {
 	return v.R == s.Cluster.R && v.W == s.Cluster.W && v.basis.equal(basisOf(s, up, suspect))

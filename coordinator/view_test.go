@@ -24,6 +24,9 @@ func TestAViewHoldsUntilSomethingChangesThatItFollowsFrom(t *testing.T) {
 	but := func(m ring.Member) func(ring.NodeID) bool { return func(id ring.NodeID) bool { return id != m.ID } }
 	more := s
 	more.Cluster.W = 3
+	elsewhere, heavier := members[1], members[1]
+	elsewhere.RESP, elsewhere.Epoch = "10.0.0.1:6379", 1
+	heavier.Weight, heavier.Epoch = 2, 1
 	for _, c := range []struct {
 		what        string
 		now         ring.State
@@ -36,6 +39,8 @@ func TestAViewHoldsUntilSomethingChangesThatItFollowsFrom(t *testing.T) {
 		{"a node is down", s, but(members[2]), none, false},
 		{"a node is suspect", s, allUp, but(members[2]), false},
 		{"a member is leaving", s.With(ring.Member{ID: members[3].ID, Status: ring.Leaving, Weight: 1, Epoch: 1}), allUp, none, false},
+		{"a member has another address", s.With(elsewhere), allUp, none, false},
+		{"a member has another weight", s.With(heavier), allUp, none, false},
 		{"the next layout", step(t, s), allUp, none, false},
 		{"another W", more, allUp, none, false},
 	} {

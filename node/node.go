@@ -49,7 +49,7 @@ type Node struct {
 
 	forming  sync.Mutex                 // held by form, so that Shutdown meets either all that it started or nothing
 	views    sync.Mutex                 // one view is made at a time
-	ruling   atomic.Pointer[ring.State] // the document of the view in force: what the node may acknowledge
+	ruling   atomic.Pointer[ring.State] // the newest document for which the view in force holds: what the node may acknowledge
 	slots    atomic.Pointer[protocol.Map]
 	draining atomic.Bool
 	met      atomic.Bool // a quorum was in reach since the start
@@ -333,7 +333,7 @@ func (n *Node) up(id ring.NodeID) bool {
 	return id == n.id || p != nil && n.gossip.Alive(id) && p.Up(id)
 }
 
-// refresh makes the view that requests go by from the document and from who is in reach now.
+// refresh makes the view that requests go by from the document and from who is in reach now, unless the one in force holds for them.
 func (n *Node) refresh() {
 	n.views.Lock()
 	defer n.views.Unlock()

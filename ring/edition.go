@@ -24,14 +24,14 @@ func (s State) Edition() Edition {
 	if s.IsZero() {
 		return Edition{}
 	}
-	b := slices.Clone(s.Layout.encoded())
+	h := sha256.New()
+	h.Write(s.Layout.encoded())
 	for _, m := range s.Members {
 		if m.Status == Removed {
-			b = append(b, m.ID[:]...)
+			h.Write(m.ID[:])
 		}
 	}
-	sum := sha256.Sum256(b)
-	return Edition{s.Layout.Version, [16]byte(sum[:16])}
+	return Edition{s.Layout.Version, [16]byte(h.Sum(nil))}
 }
 
 // Removed reports whether a node is fenced for ever.

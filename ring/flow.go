@@ -60,7 +60,7 @@ func (f *flow) index() {
 // carried returns the flow on an arc.
 func (f *flow) carried(i int) int32 { return f.arcs[i^1].room }
 
-// run sends as much as it can from source to sink, as cheaply as it can, and returns the amount.
+// run sends as much as it can from source to sink, as cheaply as it can, and returns the amount. It is called once, after all connects.
 func (f *flow) run(source, sink int) (sent int64) {
 	f.index()
 	for f.label(source, sink) {

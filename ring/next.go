@@ -30,26 +30,29 @@ func Next(s State, self NodeID) (State, []Wait) { return new(Planner).Next(s, se
 // the node itself and by every status. The zero Planner is ready. Its methods are safe for concurrent use; callers at the same time wait for
 // one Plan.
 type Planner struct {
-	mu      sync.Mutex
-	prev    *Layout // what the last plan was made of; nil: there was none
-	members []Member
-	target  *Layout
-	err     error
+	mu struct {
+		sync.Mutex
+		prev    *Layout // what the last plan was made of; nil: there was none
+		members []Member
+		target  *Layout
+		err     error
+	}
 }
 
 // plan is Plan for prev's own Q and N, but that the version of the result may be another's: only its owners count.
 func (pl *Planner) plan(prev *Layout, members []Member) (*Layout, error) {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
-	if pl.prev == nil || pl.prev.Q != prev.Q || pl.prev.N != prev.N || !slices.Equal(pl.members, members) ||
-		!slices.EqualFunc(pl.prev.Owners, prev.Owners, slices.Equal[[]NodeID]) {
-		pl.prev, pl.members = prev, members
-		pl.target, pl.err = Plan(prev, members, prev.Q, prev.N)
+	known := pl.mu.prev != nil && pl.mu.prev.Q == prev.Q && pl.mu.prev.N == prev.N && slices.Equal(pl.mu.members, members) &&
+		slices.EqualFunc(pl.mu.prev.Owners, prev.Owners, slices.Equal[[]NodeID])
+	if !known {
+		target, err := Plan(prev, members, prev.Q, prev.N)
+		pl.mu.prev, pl.mu.members, pl.mu.target, pl.mu.err = prev, members, target, err
 	}
-	return pl.target, pl.err
+	return pl.mu.target, pl.mu.err
 }
 
-// Next is Next.
+// Next is the function Next.
 func (pl *Planner) Next(s State, self NodeID) (State, []Wait) {
 	if s.IsZero() {
 		return s, nil
