@@ -167,9 +167,21 @@ func (n *node) acknowledgeLayout() {
 		n.say(func(r *ring.Report) { r.Acked = now })
 	}
 	me, _ := n.doc.Member(self)
-	if d := n.store.live; me.Status == ring.Leaving && !r.Empty && len(d.rows)+len(d.hints)+len(d.marks) == 0 {
-		n.say(func(r *ring.Report) { r.Empty = true })
+	if empty := n.empty(); me.Status == ring.Leaving && r.Empty != empty {
+		n.say(func(r *ring.Report) { r.Empty = empty })
 	}
+}
+
+// empty is changer.empty, but for the node's roles: a node that leaves serves its clients to their end.
+func (n *node) empty() bool {
+	d := n.store.live
+	return len(d.rows)+len(d.hints)+len(d.marks)+n.serving == 0
+}
+
+// farewell reports whether a node that leaves has said that nothing is left to do for anybody: who comes now may find it gone.
+func (n *node) farewell() bool {
+	r, _ := n.doc.Report(n.w.ids[n.id])
+	return r.Empty
 }
 
 // say changes what the node reports.

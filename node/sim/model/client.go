@@ -50,7 +50,7 @@ func (w *world) operate(s Step, calm bool) {
 	if n.down {
 		return
 	}
-	op := &check.Op{ID: len(w.history.Ops), Node: n.id, Key: s.Key, Begin: w.now, Deadline: w.now + budget + grace, Calm: calm, Skewed: abs(n.skew) > driftMax || n.misled}
+	op := &check.Op{ID: len(w.history.Ops), Node: n.id, Key: s.Key, Begin: w.now, Deadline: w.now + budget + grace, Calm: calm && !n.farewell(), Skewed: abs(n.skew) > driftMax || n.misled}
 	w.history.Ops = append(w.history.Ops, op)
 	c := w.client(s.Client)
 	given := c.context(s.With, s.Key)
@@ -70,7 +70,13 @@ func (w *world) operate(s Step, calm bool) {
 	}
 	n.run(life, func() {
 		op.Until = w.now + budget // a paused node begins when it wakes
-		n.do(t, 0, take)
+		n.serving++
+		n.do(t, 0, func(r request.Result) {
+			if n.life == life {
+				n.serving--
+			}
+			take(r)
+		})
 	})
 	w.add(op.Deadline, func() {
 		// The client gives up. A node that was stopped meanwhile cannot answer.

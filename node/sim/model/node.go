@@ -39,6 +39,7 @@ type node struct {
 	dues       []due
 	paysDues   bool
 	closing    bool
+	serving    int        // operations of its own clients that it has not answered
 	writings   []*writing // whose copies may be on their way
 	queues     map[string]*queue
 	paying     []bool
@@ -82,7 +83,7 @@ func (n *node) start() {
 	n.life++
 	n.down, n.paused, n.broken, n.correction, n.misled = false, false, false, 0, false
 	n.backlog, n.dues, n.paysDues, n.queues = nil, nil, false, map[string]*queue{}
-	n.closing, n.writings = false, nil
+	n.closing, n.serving, n.writings = false, 0, nil
 	n.doc, n.ring = n.store.live.doc, newChanging()
 	n.reaping = newReaping(n.now())
 	n.paying = make([]bool, len(n.w.nodes))
