@@ -34,7 +34,7 @@ func (s *still) Write(_ context.Context, ws []*request.Write) error {
 	return nil
 }
 
-func (s *still) Owe(ring.NodeID, request.Key, causal.Context) error        { return nil }
+func (s *still) Owe(ring.NodeID, request.Key, causal.Context, bool) error  { return nil }
 func (s *still) OwePartition(ring.NodeID, uint8, ring.Partition) error     { return nil }
 func (s *still) CancelHint(ring.NodeID, request.Key, causal.Context) error { return nil }
 

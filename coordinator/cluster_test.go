@@ -173,6 +173,22 @@ func TestLateAcknowledgementCancelsTheHint(t *testing.T) {
 	})
 }
 
+// A delete's marker is delivered, not cancelled: it mints no dot by which an acknowledgement would tell that its target has it.
+func TestADeleteIsOwedAsWhatMintedNoDot(t *testing.T) {
+	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
+		pl := h.places("k")
+		mustSet(t, pl[0], "k", "v")
+		pl[2].set("write", houseFault{delay: 3 * copyPatience})
+		if r := pl[0].del("k"); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+		time.Sleep(6 * copyPatience)
+		if !pl[0].store.owes(pl[2].Self, "k") {
+			t.Fatal("an acknowledgement has cancelled a delete's hint")
+		}
+	})
+}
+
 func TestCloseStoresTheHintsOfCopiesOnTheirWay(t *testing.T) {
 	inHouse(t, 3, 2, 2, func(t *testing.T, h *house) {
 		pl := h.places("k")

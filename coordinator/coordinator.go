@@ -19,11 +19,12 @@ type Store interface {
 	Read(rs []*request.Read)
 	// Write commits the batch as one and answers in place. An error means that the commit failed: perhaps written.
 	Write(ctx context.Context, ws []*request.Write) error
-	// Owe stores that target misses what owed covers of the key: a marker hint.
-	Owe(target ring.NodeID, key request.Key, owed causal.Context) error
+	// Owe stores that target misses a write of the key, whose context owed is: a marker hint. The write minted a dot, or else only removes:
+	// then no acknowledgement of dots tells that the target has it.
+	Owe(target ring.NodeID, key request.Key, owed causal.Context, minted bool) error
 	// OwePartition stores that target may miss anything in the keyspace's partition: what is left when Owe cannot keep up.
 	OwePartition(target ring.NodeID, space uint8, p ring.Partition) error
-	// CancelHint drops the marker hint of a key if seen covers what it owes.
+	// CancelHint drops the marker hint of a key if seen covers what it owes, and all of that minted a dot.
 	CancelHint(target ring.NodeID, key request.Key, seen causal.Context) error
 }
 

@@ -28,6 +28,7 @@ type due struct {
 	target ring.NodeID
 	key    request.Key
 	seen   causal.Context // dueMarker, dueCancel
+	minted bool           // dueMarker: the write minted a dot
 	state  causal.State   // dueData, dueRepair
 	until  time.Time      // dueRepair: when what it carries is too old to be written anywhere
 }
@@ -138,7 +139,7 @@ func (c *Coordinator) pay(batch []due) {
 	for _, d := range batch {
 		switch d.kind {
 		case dueMarker:
-			c.told("hint", c.Store.Owe(d.target, d.key, d.seen))
+			c.told("hint", c.Store.Owe(d.target, d.key, d.seen, d.minted))
 		case dueData:
 			w := &request.Write{Key: d.key, Role: request.RoleFallback, Delta: d.state, For: d.target, Reserve: true}
 			err := c.Store.Write(c.background(), []*request.Write{w})

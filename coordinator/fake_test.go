@@ -25,6 +25,7 @@ type fakeStore struct {
 	actors  map[string]causal.Actor
 	hints   map[ring.NodeID]map[string]causal.State   // data hints, by target
 	markers map[ring.NodeID]map[string]causal.Context // marker hints, by target
+	stay    map[ring.NodeID]map[string]bool           // marker hints of what minted no dot
 	marks   map[owedPartition]bool
 	commits int
 	refuse  error
@@ -33,7 +34,8 @@ type fakeStore struct {
 
 func newFakeStore(boot uint64) *fakeStore {
 	return &fakeStore{boot: boot, data: map[string]causal.State{}, actors: map[string]causal.Actor{},
-		hints: map[ring.NodeID]map[string]causal.State{}, markers: map[ring.NodeID]map[string]causal.Context{}, marks: map[owedPartition]bool{}}
+		hints: map[ring.NodeID]map[string]causal.State{}, markers: map[ring.NodeID]map[string]causal.Context{},
+		stay: map[ring.NodeID]map[string]bool{}, marks: map[owedPartition]bool{}}
 }
 
 // refuseAll makes every write be refused with err from now on, nil: none.
@@ -109,7 +111,7 @@ func (s *fakeStore) writeOne(w *request.Write) {
 // oweOne keeps a marker, or, where this replica is a fallback itself, the data.
 func (s *fakeStore) oweOne(target ring.NodeID, id string, w *request.Write) {
 	if w.For.IsZero() {
-		s.mark(target, id, w.Delta.Seen)
+		s.mark(target, id, w.Delta.Seen, len(w.Delta.Siblings) > 0)
 		return
 	}
 	if s.hints[target] == nil {
@@ -126,17 +128,18 @@ func (s *fakeStore) actor(id string) causal.Actor {
 	return s.actors[id]
 }
 
-func (s *fakeStore) mark(target ring.NodeID, id string, seen causal.Context) {
+func (s *fakeStore) mark(target ring.NodeID, id string, seen causal.Context, minted bool) {
 	if s.markers[target] == nil {
-		s.markers[target] = map[string]causal.Context{}
+		s.markers[target], s.stay[target] = map[string]causal.Context{}, map[string]bool{}
 	}
 	s.markers[target][id] = s.markers[target][id].Join(seen)
+	s.stay[target][id] = s.stay[target][id] || !minted
 }
 
-func (s *fakeStore) Owe(target ring.NodeID, key request.Key, owed causal.Context) error {
+func (s *fakeStore) Owe(target ring.NodeID, key request.Key, owed causal.Context, minted bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mark(target, queueID(key), owed)
+	s.mark(target, queueID(key), owed, minted)
 	return nil
 }
 
@@ -150,7 +153,7 @@ func (s *fakeStore) OwePartition(target ring.NodeID, space uint8, p ring.Partiti
 func (s *fakeStore) CancelHint(target ring.NodeID, key request.Key, seen causal.Context) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if owed, ok := s.markers[target][queueID(key)]; ok && seen.Covers(owed) {
+	if owed, ok := s.markers[target][queueID(key)]; ok && seen.Covers(owed) && !s.stay[target][queueID(key)] {
 		delete(s.markers[target], queueID(key))
 	}
 	return nil

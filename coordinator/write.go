@@ -280,7 +280,7 @@ func (w *writing) failed(i, leg int, out *frames) {
 // then it can read the data back; else the data.
 func (w *writing) owe(i int, target ring.NodeID) {
 	p := &w.puts[i]
-	d := due{kind: dueMarker, target: target, key: p.own.Key, seen: p.delta.Seen}
+	d := due{kind: dueMarker, target: target, key: p.own.Key, seen: p.delta.Seen, minted: len(p.delta.Siblings) > 0}
 	if !p.own.For.IsZero() {
 		d = due{kind: dueData, target: target, key: p.own.Key, state: p.delta}
 	}

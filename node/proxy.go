@@ -97,7 +97,9 @@ func (noReplica) Write(_ context.Context, ws []*request.Write) error {
 }
 
 // Owe implements coordinator.Store.
-func (noReplica) Owe(ring.NodeID, request.Key, causal.Context) error { return request.ErrNotOwner }
+func (noReplica) Owe(ring.NodeID, request.Key, causal.Context, bool) error {
+	return request.ErrNotOwner
+}
 
 // OwePartition implements coordinator.Store.
 func (noReplica) OwePartition(ring.NodeID, uint8, ring.Partition) error { return request.ErrNotOwner }

@@ -69,7 +69,7 @@ func (n *Node) keepForAbsent(ctx context.Context, s ring.State, items []replica.
 			case item.Data && !s.Layout.Holds(n.id, item.Key.Partition):
 				data, at = append(data, &request.Write{Key: item.Key, Role: request.RoleFallback, Delta: item.State, For: id, Reserve: true}), append(at, i)
 			default:
-				keys = append(keys, replica.Owed{Target: id, Key: item.Key, Delta: item.State})
+				keys = append(keys, replica.Owed{Target: id, Key: item.Key, Seen: item.State.Seen})
 			}
 		}
 	}

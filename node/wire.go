@@ -40,8 +40,8 @@ func (w *wire) RTT(to ring.NodeID) time.Duration { return w.peers.Load().RTT(to)
 type hints struct{ *replica.Store }
 
 // Owe implements coordinator.Store.
-func (h hints) Owe(target ring.NodeID, key request.Key, owed causal.Context) error {
-	return h.AddHints(context.Background(), []replica.Owed{{Target: target, Key: key, Delta: causal.State{Seen: owed}}})
+func (h hints) Owe(target ring.NodeID, key request.Key, owed causal.Context, minted bool) error {
+	return h.AddHints(context.Background(), []replica.Owed{{Target: target, Key: key, Seen: owed, Minted: minted}})
 }
 
 // server executes what other nodes ask of this one.

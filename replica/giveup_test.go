@@ -129,7 +129,7 @@ func TestNothingIsOwedOfARowThatWasGivenUp(t *testing.T) {
 	if _, err := s.GiveUp(context.Background(), el.Key.Partition); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.AddHints(context.Background(), []Owed{{Target: targetA, Key: el.Key, Delta: el.Delta}}); err != nil {
+	if err := s.AddHints(context.Background(), []Owed{{targetA, el.Key, el.Delta.Seen, true}}); err != nil {
 		t.Fatal(err)
 	}
 	wantHints(t, s, 0, 0, 0)

@@ -372,7 +372,7 @@ func (s *Store) deliverItems(ctx context.Context, h Handoff, target ring.NodeID,
 	var refused []Owed
 	for i, o := range outcomes {
 		if o != OutcomeStored {
-			refused = append(refused, Owed{target, items[i].Key, items[i].State})
+			refused = append(refused, Owed{Target: target, Key: items[i].Key, Seen: items[i].State.Seen})
 		}
 	}
 	switch len(refused) {

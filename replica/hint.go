@@ -125,7 +125,7 @@ func (w *writer) standIn(target ring.NodeID, k request.Key, delta causal.State) 
 // owe notes that the target misses a delta which the key's own row holds: by a marker, by adding it to what is hinted
 // already, or, when the target has as many markers as it may, by marking the partition. A hint that cannot be read is
 // no reason to fail, for the row is in the batch already: the partition is marked then, too.
-func (w *writer) owe(target ring.NodeID, k request.Key, delta causal.State) error {
+func (w *writer) owe(target ring.NodeID, k request.Key, delta causal.State, minted bool) error {
 	if target == w.s.node {
 		return nil
 	}
@@ -142,15 +142,16 @@ func (w *writer) owe(target ring.NodeID, k request.Key, delta causal.State) erro
 	if held.encoded == nil && !w.s.hints.addMarker(target, placeOf(k)) {
 		return w.owePlace(target, placeOf(k))
 	}
-	_, err = w.putHint(target, k, held, held.owing(delta.Seen, w.s.cfg.Settled))
+	_, err = w.putHint(target, k, held, held.owing(delta.Seen, minted, w.s.cfg.Settled))
 	return err
 }
 
-// owing returns the marker that also stands for a write. A delete mints no dot, so that the context alone would not tell:
-// an acknowledgement of the dots must not cancel it, and a delivery under way, read before it, must not drop it.
-func (h *heldHint) owing(seen causal.Context, settled func(causal.Stamp) bool) hint {
+// owing returns the marker that also stands for what is missed. A delete mints no dot, so that the context alone would not tell:
+// an acknowledgement of the dots, as of the write that it deletes, which may come late, must not cancel it, and a delivery under way, read
+// before it, must not drop it.
+func (h *heldHint) owing(seen causal.Context, minted bool, settled func(causal.Stamp) bool) hint {
 	next := hint{kind: hintMarker, owed: h.owed.Join(seen).Prune(settled), again: h.again}
-	if h.encoded != nil && h.owed.Covers(seen) {
+	if !minted || h.encoded != nil && h.owed.Covers(seen) {
 		next.again++
 	}
 	return next
@@ -159,7 +160,7 @@ func (h *heldHint) owing(seen causal.Context, settled func(causal.Stamp) bool) h
 // oweStored is owe for what is in the key's own row already and known by its context alone. A data hint is given the row:
 // the context without its values would say there that the values are gone. Without a row nothing is owed: it was given up meanwhile,
 // after every owner had taken it over, and a marker of it could never be delivered.
-func (w *writer) oweStored(target ring.NodeID, k request.Key, seen causal.Context) error {
+func (w *writer) oweStored(target ring.NodeID, k request.Key, seen causal.Context, minted bool) error {
 	own, err := w.row(k)
 	if err != nil || own.encoded == nil {
 		return err
@@ -168,7 +169,7 @@ func (w *writer) oweStored(target ring.NodeID, k request.Key, seen causal.Contex
 	if held, err := w.hint(target, k); err == nil && held.encoded != nil && held.kind == hintData {
 		missed = own.state
 	}
-	return w.owe(target, k, missed)
+	return w.owe(target, k, missed, minted)
 }
 
 func (w *writer) owePlace(target ring.NodeID, p place) error {

@@ -77,7 +77,7 @@ func TestMarkersAreCoalescedAndCancelledByDot(t *testing.T) {
 	if got := s.Stats().HintsCancelled; got != 1 {
 		t.Fatalf("%d cancelled", got)
 	}
-	if err := s.AddHints(t.Context(), []Owed{{targetA, keyOf("k"), second.Delta}, {targetB, keyOf("k"), second.Delta}}); err != nil {
+	if err := s.AddHints(t.Context(), []Owed{{targetA, keyOf("k"), second.Delta.Seen, true}, {targetB, keyOf("k"), second.Delta.Seen, true}}); err != nil {
 		t.Fatal(err)
 	}
 	wantHints(t, s, 2, 0, 0)
@@ -158,6 +158,32 @@ func TestMarkerOfADeleteIsNotCancelledByItsDots(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantHints(t, s, 1, 0, 0)
+}
+
+// Nor does it when the marker is the delete's alone: the write that it deletes may be acknowledged late, its own marker delivered
+// long ago. The same of a whole row that is owed, which may have lost what it knows of.
+func TestMarkerOfADeleteAloneIsNotCancelledByItsDots(t *testing.T) {
+	for name, owe := range map[string]func(s *Store, seen causal.Context){
+		"in the delete's commit": func(s *Store, seen causal.Context) { write(t, s, deleting("k", seen, targetA)) },
+		"after it": func(s *Store, seen causal.Context) {
+			write(t, s, &request.Write{Key: keyOf("k"), Mint: &put{seen: &seen}})
+			if err := s.AddHints(t.Context(), []Owed{{targetA, keyOf("k"), seen, false}}); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := openMem(t)
+			one := setter(s, "k", "1")
+			write(t, s, one)
+			owe(s, one.Delta.Seen)
+			wantHints(t, s, 1, 0, 0)
+			if err := s.CancelHint(targetA, keyOf("k"), one.Delta.Seen); err != nil {
+				t.Fatal(err)
+			}
+			wantHints(t, s, 1, 0, 0)
+		})
+	}
 }
 
 func TestDeleteDuringADeliveryIsDeliveredToo(t *testing.T) {
@@ -553,7 +579,7 @@ func TestOwedRowIsAddedToADataHintWithItsValues(t *testing.T) {
 	write(t, s, standingIn(setter(s, "k", "stood in"), targetA))
 	own := setter(s, "k", "own")
 	write(t, s, own)
-	if err := s.AddHints(t.Context(), []Owed{{targetA, keyOf("k"), causal.State{Seen: own.Delta.Seen}}}); err != nil {
+	if err := s.AddHints(t.Context(), []Owed{{targetA, keyOf("k"), own.Delta.Seen, true}}); err != nil {
 		t.Fatal(err)
 	}
 	wantHints(t, s, 0, 1, 0)

@@ -38,11 +38,12 @@ func (s *Store) OwePartition(target ring.NodeID, space uint8, p ring.Partition) 
 	return nil
 }
 
-// Owed is a write of a key that a node is known to miss.
+// Owed is what a node is known to miss of a key.
 type Owed struct {
 	Target ring.NodeID
 	Key    request.Key
-	Delta  causal.State // what it misses; only Seen is looked at, the values are in the key's own row
+	Seen   causal.Context // the context of what it misses, whose values are in the key's own row
+	Minted bool           // it is one write, which minted a dot: who acknowledges that dot has all of it (CancelHint)
 }
 
 // AddHints stores a marker hint for each: what misses a primary after the reply. The state must be in the keys' own rows
@@ -66,7 +67,7 @@ func (s *Store) AddHints(ctx context.Context, owed []Owed) error {
 	var errs []error
 	act := func() {
 		for _, o := range owed {
-			errs = append(errs, w.oweStored(o.Target, o.Key, o.Delta.Seen))
+			errs = append(errs, w.oweStored(o.Target, o.Key, o.Seen, o.Minted))
 		}
 	}
 	if err := w.locked(act, s.writeOptions()); err != nil {

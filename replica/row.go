@@ -93,7 +93,7 @@ type hint struct {
 	kind  hintKind
 	since int64          // Unix milliseconds when it was first owed; the queue row bears it
 	owed  causal.Context // of a marker
-	again uint64         // of a marker: how often it was owed without a new dot, that is for a delete
+	again uint64         // of a marker: how often it was owed for what no new dot tells of, as a delete
 	row                  // of data
 }
 

@@ -262,7 +262,7 @@ func (w *writer) oneRow(el *request.Write) error {
 	}
 	el.Survivor = survivors(held.state, el.Delta)
 	for _, target := range el.Owed {
-		if err := w.owe(target, el.Key, el.Delta); err != nil {
+		if err := w.owe(target, el.Key, el.Delta, len(el.Delta.Siblings) > 0); err != nil {
 			return err
 		}
 	}

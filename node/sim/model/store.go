@@ -88,7 +88,7 @@ func (w *writer) rowWrite(el *write) error {
 	}
 	el.survivor = survivors(held.state, el.delta)
 	for _, target := range el.owed {
-		w.owe(target, el.key, el.delta)
+		w.owe(target, el.key, el.delta, len(el.delta.Siblings) > 0)
 	}
 	return nil
 }
@@ -213,7 +213,7 @@ func (w *writer) standIn(target int, key string, delta causal.State) {
 }
 
 // owe is writer.owe: the row holds what the target misses.
-func (w *writer) owe(target int, key string, delta causal.State) {
+func (w *writer) owe(target int, key string, delta causal.State, minted bool) {
 	if target == w.n.id {
 		return
 	}
@@ -228,14 +228,14 @@ func (w *writer) owe(target int, key string, delta causal.State) {
 		return
 	}
 	next := hint{owed: held.owed.Join(delta.Seen).Prune(w.n.settled), again: held.again}
-	if known && held.owed.Covers(delta.Seen) {
+	if !minted || known && held.owed.Covers(delta.Seen) {
 		next.again++
 	}
 	w.putHint(id, held, known, next)
 }
 
 // oweStored is writer.oweStored: a data hint is given the row, and of a row that was given up nothing is owed.
-func (w *writer) oweStored(target int, key string, seen causal.Context) {
+func (w *writer) oweStored(target int, key string, seen causal.Context, minted bool) {
 	d := w.n.store.live
 	own, known := d.rows[key]
 	if !known {
@@ -245,7 +245,7 @@ func (w *writer) oweStored(target int, key string, seen causal.Context) {
 	if held, known := d.hints[hintID{target, key}]; known && held.data {
 		missed = own.state
 	}
-	w.owe(target, key, missed)
+	w.owe(target, key, missed, minted)
 }
 
 func (w *writer) putHint(id hintID, held hint, known bool, next hint) (changed bool) {

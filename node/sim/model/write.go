@@ -281,7 +281,7 @@ func (w *writing) failed(leg int) {
 }
 
 func (w *writing) owe(target int) {
-	d := due{kind: dueMarker, target: target, key: w.own.key, state: causal.State{Seen: w.own.delta.Seen}}
+	d := due{kind: dueMarker, target: target, key: w.own.key, state: causal.State{Seen: w.own.delta.Seen}, minted: len(w.own.delta.Siblings) > 0}
 	if w.own.target >= 0 {
 		d = due{kind: dueData, target: target, key: w.own.key, state: w.own.delta}
 	}
@@ -417,6 +417,7 @@ type due struct {
 	target int
 	key    string
 	state  causal.State
+	minted bool         // dueMarker
 	until  check.Moment // dueRepair
 }
 
@@ -449,7 +450,7 @@ func (n *node) pay(d due) {
 	switch d.kind {
 	case dueMarker:
 		w := &writer{n: n}
-		w.oweStored(d.target, d.key, d.state.Seen)
+		w.oweStored(d.target, d.key, d.state.Seen, d.minted)
 		if len(w.changes) > 0 {
 			w.commit()
 		}
