@@ -45,7 +45,8 @@ func TestTheRingGrowsShrinksAndHealsUnderLoad(t *testing.T) {
 		phases = append(phases, p)
 		after := c.nodes[0].ring(t)
 		fair(t, after, len(c.nodes))
-		t.Logf("%s: %d copies moved in %v; pulled so far: %s", name, movedFew(t, before, after), p.took.Round(time.Millisecond), c.pulled(t))
+		moved, least := movedFew(t, before, after)
+		t.Logf("%s: %d copies moved, %d had to, in %v; pulled so far: %s", name, moved, least, p.took.Round(time.Millisecond), c.pulled(t))
 	}
 	change("grow to 5", func() {
 		c.newcomer(t, "node-4").start(t)

@@ -167,6 +167,7 @@ func TestBytesOfControlRequestsAtOnceAreCapped(t *testing.T) {
 		}
 		cancel()
 		time.Sleep(DeadlineMax) // b does not know that nobody waits
+		synctest.Wait()         // what it answers ends at this very moment
 		if _, err := p.a.Control(t.Context(), nodeB, 4, nil); err != nil {
 			t.Errorf("after they ended: %v", err)
 		}
