@@ -3,8 +3,6 @@ package node
 import (
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2/vfs"
-
 	"github.com/holdfastdb/holdfast/causal"
 	"github.com/holdfastdb/holdfast/replica"
 	"github.com/holdfastdb/holdfast/request"
@@ -13,7 +11,7 @@ import (
 
 // The coordinator's word on what a node misses reaches the store: only what minted a dot may be cancelled.
 func TestHintsKeepWhatMintedNoDot(t *testing.T) {
-	s, err := replica.Open(replica.Config{Dir: "node", FS: vfs.NewMem(), Partitions: 16, MemoryBytes: replica.MemoryBytesMin})
+	s, err := replica.Open(replica.Config{Dir: t.TempDir(), Partitions: 16, MemoryBytes: replica.MemoryBytesMin})
 	if err != nil {
 		t.Fatal(err)
 	}
