@@ -49,8 +49,8 @@ func (b basis) equal(o basis) bool {
 		slices.Equal(b.members, o.members)
 }
 
-// Holds reports whether the view, and all that is made of its document with it, would be the same if it were made anew: most new documents are news of reports alone, and a view
-// made of each is work that clients feel.
+// Holds reports whether the view, and all that is made of its document with it, would be the same if it were made anew: most new
+// documents are news of reports alone, and a view made of each is work that clients feel.
 func (v *View) Holds(s ring.State, up, suspect func(ring.NodeID) bool) bool {
 	return v.R == s.Cluster.R && v.W == s.Cluster.W && v.basis.equal(basisOf(s, up, suspect))
 }
