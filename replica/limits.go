@@ -59,6 +59,9 @@ const (
 	memtableBytesMax   = 64 << 20  // bytes of one memtable
 	memtableBytesMin   = 4 << 20   // unless that is more than its portion
 	memtablesMax       = 4         // memtables before writes stall
+	memtablesCalm      = 2         // while flushes keep up: the one written to and the one that is flushed
+	sublevelsCalm      = 4         // of level 0, while compactions keep up
+	sublevelsLate      = 12        // when they need all the time that there is
 	openFilesMax       = 1024      // table files kept open
 
 	ReserveBytesMin = 64 << 20 // least free disk space that is kept for deletes and handoff
@@ -69,8 +72,9 @@ const (
 // The periods of the background work.
 const (
 	sliceLeast      = 500 * time.Microsecond // of reading and hashing, before clients come first
-	tableWork       = 100 * time.Microsecond // how long a flush or compaction works between two rests
-	tableRest       = 100 * time.Microsecond // how long it rests at least: long enough for the scheduler to look for ready sockets
+	tablePeriod     = time.Millisecond       // of which flushes and compactions have a part, and rest together in what is left
+	tableWorkMin    = 200 * time.Microsecond // that part while they keep up
+	paceEvery       = 100 * time.Millisecond // look whether they do, at most so often
 	syncEvery       = time.Second            // real fsync of the log at SyncOS and SyncNone
 	spaceEvery      = time.Second            // look at the free disk space
 	leaseEvery      = time.Second            // look whether the clock's lease runs out

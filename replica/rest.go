@@ -1,26 +1,44 @@
 package replica
 
 import (
+	"context"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// restFS makes flushes and compactions pause now and then while they write tables.
+// restFS has flushes and compactions rest for most of each tablePeriod: whoever is about to write to a table, or to read the next
+// piece of one for a compaction, when tables have had their part of the period, sleeps until it is over.
 //
 // A goroutine that only computes keeps its processor for 10 ms, and while any goroutine is runnable the scheduler looks
 // for ready sockets as rarely. On a node with one processor every hop of a command then waits that long, and a command has five.
-// Giving way (runtime.Gosched) does not help, since what gave way is run again before the network is looked at; a short sleep does.
+// Giving way (runtime.Gosched) does not help, since what gave way is run again before the network is looked at; a short sleep does,
+// if all who write tables sleep at the same time.
 type restFS struct {
 	vfs.FS
 	now  func() time.Duration // monotonic
-	rest func()
+	rest func(time.Duration)
+	work atomic.Int64  // nanoseconds of each period that tables may have; all of it until somebody has looked
+	ask  chan struct{} // full: tables are being written, so look how far behind they are
+	mu   struct {
+		sync.Mutex
+		began time.Duration // when tables were last let go on
+		until time.Duration // when the last rest ends, or ended
+		asked time.Duration // when it was last asked to look
+	}
 }
 
 func newRestFS(fs vfs.FS) *restFS {
 	began := time.Now()
-	return &restFS{fs, func() time.Duration { return time.Since(began) }, func() { time.Sleep(tableRest) }}
+	r := &restFS{FS: fs, now: func() time.Duration { return time.Since(began) }, rest: time.Sleep, ask: make(chan struct{}, 1)}
+	r.work.Store(int64(tablePeriod))
+	r.mu.asked = -paceEvery
+	return r
 }
 
 // Unwrap returns the file system below.
@@ -32,21 +50,89 @@ func (r *restFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, 
 	if err != nil || !strings.HasSuffix(name, ".sst") {
 		return f, err
 	}
-	return &restFile{f, r, r.now()}, nil
+	return &restFile{f, r}, nil
 }
 
-// restFile is a table that is being written, by one goroutine.
+// Open is vfs.FS's. A table that is opened to be read from one end to the other is read for a compaction, or for a scan.
+func (r *restFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := r.FS.Open(name, opts...)
+	if err != nil || !strings.HasSuffix(name, ".sst") || !slices.Contains(opts, vfs.SequentialReadsOption) {
+		return f, err
+	}
+	return &restFile{f, r}, nil
+}
+
+// turn returns when tables may be worked on.
+func (r *restFS) turn() {
+	d := r.due()
+	if d == 0 {
+		return
+	}
+	r.rest(d)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mu.began < r.mu.until { // the first that wakes; it may be late, and work is counted from then
+		r.mu.began = r.now()
+	}
+}
+
+// due returns how long to rest now. Who comes while others rest, rests as long as they.
+func (r *restFS) due() time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	if now-r.mu.asked >= paceEvery {
+		r.mu.asked = now
+		select {
+		case r.ask <- struct{}{}:
+		default:
+		}
+	}
+	work := time.Duration(r.work.Load())
+	if now >= r.mu.until && now-r.mu.began >= work {
+		r.mu.until = now + tablePeriod - work
+	}
+	return max(r.mu.until-now, 0)
+}
+
+// keepPace looks how far tables are behind when they are written, until ctx ends; from then on nothing rests.
+func (r *restFS) keepPace(ctx context.Context, metrics func() *pebble.Metrics) {
+	defer r.work.Store(int64(tablePeriod))
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.ask:
+			m := metrics()
+			r.work.Store(int64(tableShare(m.MemTable.Count, m.Levels[0].Sublevels)))
+		}
+	}
+}
+
+// tableShare returns how much of each tablePeriod flushes and compactions may have: the least while they keep up, more the
+// more sublevels level 0 has, which every read looks into, and all of it before writes would stall for memtables.
+func tableShare(memtables int64, sublevels int32) time.Duration {
+	if memtables > memtablesCalm {
+		return tablePeriod
+	}
+	behind := min(max(sublevels-sublevelsCalm, 0), sublevelsLate-sublevelsCalm)
+	return tableWorkMin + (tablePeriod-tableWorkMin)*time.Duration(behind)/(sublevelsLate-sublevelsCalm)
+}
+
+// restFile is a table that is being written, or read for a compaction.
 type restFile struct {
 	vfs.File
-	fs    *restFS
-	since time.Duration // when it last rested
+	fs *restFS
 }
 
 // Write is vfs.File's.
 func (f *restFile) Write(p []byte) (int, error) {
-	if f.fs.now()-f.since >= tableWork {
-		f.fs.rest()
-		f.since = f.fs.now()
-	}
+	f.fs.turn()
 	return f.File.Write(p)
+}
+
+// ReadAt is vfs.File's.
+func (f *restFile) ReadAt(p []byte, off int64) (int, error) {
+	f.fs.turn()
+	return f.File.ReadAt(p, off)
 }

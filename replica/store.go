@@ -21,11 +21,12 @@ type Store struct {
 	log  *slog.Logger
 	node ring.NodeID
 
-	db    *pebble.DB
-	wal   *walFS
-	lock  *pebble.Lock
-	locks keyLocks
-	clock *causal.Clock
+	db     *pebble.DB
+	tables *restFS
+	wal    *walFS
+	lock   *pebble.Lock
+	locks  keyLocks
+	clock  *causal.Clock
 
 	gate   *gate
 	failed atomic.Pointer[error] // the first failure that ended service
@@ -56,7 +57,8 @@ func Open(cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
 	s := &Store{cfg: cfg, log: cfg.Logger, gate: newGate(), lease: newLease(), tally: newTally(cfg.Partitions), trees: newTrees(cfg.Partitions, cfg.MemoryBytes/treesPortion), poked: make(chan struct{}, 1)}
 	s.hints = newHintTable(cfg.HintBytesMax, cfg.MarkersPerTarget)
-	s.wal = newWALFS(newRestFS(cfg.FS), cfg.Sync == SyncOS, func(err error) { s.fail(fmt.Errorf("fsync of the log: %w", err)) })
+	s.tables = newRestFS(cfg.FS)
+	s.wal = newWALFS(s.tables, cfg.Sync == SyncOS, func(err error) { s.fail(fmt.Errorf("fsync of the log: %w", err)) })
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	if err := s.openDir(); err != nil {
 		return nil, err
@@ -133,6 +135,7 @@ func (s *Store) start(snap *pebble.Snapshot) {
 	s.wg.Go(func() { s.keepLeases(s.ctx) })
 	s.wg.Go(func() { s.watchSpace(s.ctx) })
 	s.wg.Go(func() { s.keepSynced(s.ctx) })
+	s.wg.Go(func() { s.tables.keepPace(s.ctx, s.db.Metrics) })
 	s.wg.Go(func() { every(s.ctx, sweepEvery, s.sweep) })
 }
 
