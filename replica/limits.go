@@ -62,6 +62,8 @@ const (
 	memtablesCalm      = 2         // while flushes keep up: the one written to and the one that is flushed
 	sublevelsCalm      = 4         // of level 0, while compactions keep up
 	sublevelsLate      = 12        // when they need all the time that there is
+	debtCalm           = 8         // memtables' worth of what is to be compacted, while compactions keep up
+	debtLate           = 32        // when they need all the time that there is
 	openFilesMax       = 1024      // table files kept open
 
 	ReserveBytesMin = 64 << 20 // least free disk space that is kept for deletes and handoff

@@ -7,6 +7,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/objstorage/objstorageprovider"
 )
 
 // pebbleFormat is the newest format of Pebble in which a chunk of the log does not promise that what precedes it was
@@ -44,6 +45,9 @@ func (s *Store) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		Logger:                     pebbleLog{s},
 		EventListener:              s.listener(),
 	}
+	// Iterators must not come to read tables as compactions do, which rest; see restFS.
+	o.Local.ReadaheadConfig = objstorageprovider.NewReadaheadConfig()
+	o.Local.ReadaheadConfig.Set(objstorageprovider.FadviseSequential, objstorageprovider.SysReadahead)
 	for i := range o.Levels {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		o.Levels[i].FilterType = pebble.TableFilter

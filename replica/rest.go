@@ -13,7 +13,7 @@ import (
 )
 
 // restFS has flushes and compactions rest for most of each tablePeriod: whoever is about to write to a table, or to read the next
-// piece of one for a compaction, when tables have had their part of the period, sleeps until it is over.
+// piece of one for a compaction, sleeps for the rest of it, unless tables were let go on less than their part of a period ago.
 //
 // A goroutine that only computes keeps its processor for 10 ms, and while any goroutine is runnable the scheduler looks
 // for ready sockets as rarely. On a node with one processor every hop of a command then waits that long, and a command has five.
@@ -53,7 +53,7 @@ func (r *restFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, 
 	return &restFile{f, r}, nil
 }
 
-// Open is vfs.FS's. A table that is opened to be read from one end to the other is read for a compaction, or for a scan.
+// Open is vfs.FS's. Only a compaction opens a table to read it from one end to the other; see pebbleOptions.
 func (r *restFS) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
 	f, err := r.FS.Open(name, opts...)
 	if err != nil || !strings.HasSuffix(name, ".sst") || !slices.Contains(opts, vfs.SequentialReadsOption) {
@@ -95,29 +95,35 @@ func (r *restFS) due() time.Duration {
 	return max(r.mu.until-now, 0)
 }
 
-// keepPace looks how far tables are behind when they are written, until ctx ends; from then on nothing rests.
-func (r *restFS) keepPace(ctx context.Context, metrics func() *pebble.Metrics) {
+// keepPace looks how far tables are behind when they are written, until ctx ends; from then on no rest begins.
+func (r *restFS) keepPace(ctx context.Context, share func() time.Duration) {
 	defer r.work.Store(int64(tablePeriod))
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.ask:
-			m := metrics()
-			r.work.Store(int64(tableShare(m.MemTable.Count, m.Levels[0].Sublevels)))
+			r.work.Store(int64(share()))
 		}
 	}
 }
 
-// tableShare returns how much of each tablePeriod flushes and compactions may have: the least while they keep up, more the
-// more sublevels level 0 has, which every read looks into, and all of it before writes would stall for memtables.
-func tableShare(memtables int64, sublevels int32) time.Duration {
-	if memtables > memtablesCalm {
+// tableShare returns how much of each tablePeriod flushes and compactions may have, where memtables have so many bytes. It is the
+// least while they keep up; more the more sublevels level 0 has, which every read looks into, and the more bytes are to be
+// compacted; and all of it before writes would stall for memtables, or large batches in their place. After a start the sublevels are not
+// known until the first table is installed.
+func tableShare(m *pebble.Metrics, memtable uint64) time.Duration {
+	l0 := &m.Levels[0]
+	if m.MemTable.Count > memtablesCalm || m.MemTable.Size > memtablesCalm*memtable || l0.TablesCount > 0 && l0.Sublevels == 0 {
 		return tablePeriod
 	}
-	behind := min(max(sublevels-sublevelsCalm, 0), sublevelsLate-sublevelsCalm)
-	return tableWorkMin + (tablePeriod-tableWorkMin)*time.Duration(behind)/(sublevelsLate-sublevelsCalm)
+	behind := max(part(float64(l0.Sublevels), sublevelsCalm, sublevelsLate),
+		part(float64(m.Compact.EstimatedDebt)/float64(memtable), debtCalm, debtLate))
+	return tableWorkMin + time.Duration(behind*float64(tablePeriod-tableWorkMin))
 }
+
+// part returns how far x is from one number to another, 0 to 1.
+func part(x, from, to float64) float64 { return min(max((x-from)/(to-from), 0), 1) }
 
 // restFile is a table that is being written, or read for a compaction.
 type restFile struct {

@@ -2,6 +2,9 @@ package replica
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -120,22 +123,35 @@ func TestTablesThatWakeLateWorkTheirPart(t *testing.T) {
 }
 
 func TestTableShare(t *testing.T) {
-	for _, c := range []struct {
+	const memtable = 1 << 20
+	for name, c := range map[string]struct {
 		memtables int64
+		bytes     uint64
+		tables    int64
 		sublevels int32
+		debt      uint64
 		want      time.Duration
 	}{
-		{1, 0, tableWorkMin},
-		{2, sublevelsCalm, tableWorkMin},
-		{2, (sublevelsCalm + sublevelsLate) / 2, (tableWorkMin + tablePeriod) / 2},
-		{2, sublevelsLate, tablePeriod},
-		{2, 10 * sublevelsLate, tablePeriod},
-		{memtablesCalm + 1, 0, tablePeriod},
-		{memtablesMax, 0, tablePeriod},
+		"a new store":                       {1, memtable, 0, 0, 0, tableWorkMin},
+		"a flush and calm":                  {2, 2 * memtable, 9, sublevelsCalm, debtCalm * memtable, tableWorkMin},
+		"level 0 halfway behind":            {2, 2 * memtable, 9, (sublevelsCalm + sublevelsLate) / 2, 0, (tableWorkMin + tablePeriod) / 2},
+		"far behind":                        {2, 2 * memtable, 20, sublevelsLate, 0, tablePeriod},
+		"further":                           {2, 2 * memtable, 200, 10 * sublevelsLate, 0, tablePeriod},
+		"sublevels not known after a start": {1, memtable, 20, 0, 0, tablePeriod},
+		"other levels halfway behind":       {1, memtable, 0, 0, (debtCalm + debtLate) / 2 * memtable, (tableWorkMin + tablePeriod) / 2},
+		"far behind there":                  {1, memtable, 0, 0, 2 * debtLate * memtable, tablePeriod},
+		"one memtable too many":             {memtablesCalm + 1, memtable, 0, 0, 0, tablePeriod},
+		"a batch as large as a memtable":    {2, 2*memtable + 1, 0, 0, 0, tablePeriod},
 	} {
-		if got := tableShare(c.memtables, c.sublevels); got != c.want {
-			t.Errorf("tableShare(%d memtables, %d sublevels) = %v, want %v", c.memtables, c.sublevels, got, c.want)
-		}
+		t.Run(name, func(t *testing.T) {
+			var m pebble.Metrics
+			m.MemTable.Count, m.MemTable.Size = c.memtables, c.bytes
+			m.Levels[0].TablesCount, m.Levels[0].Sublevels = c.tables, c.sublevels
+			m.Compact.EstimatedDebt = c.debt
+			if got := tableShare(&m, memtable); got != c.want {
+				t.Errorf("%v of each period, want %v", got, c.want)
+			}
+		})
 	}
 }
 
@@ -144,9 +160,8 @@ func TestPaceOfTablesIsLookedAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := newRestFS(vfs.NewMem())
 		ctx, cancel := context.WithCancel(t.Context())
-		var m pebble.Metrics
-		looks := 0
-		go fs.keepPace(ctx, func() *pebble.Metrics { looks++; return &m })
+		looks, share := 0, tableWorkMin
+		go fs.keepPace(ctx, func() time.Duration { looks++; return share })
 		write := func(wantLooks int, wantWork time.Duration) {
 			t.Helper()
 			fs.turn()
@@ -157,14 +172,11 @@ func TestPaceOfTablesIsLookedAt(t *testing.T) {
 		}
 		write(1, tableWorkMin)
 		write(1, tableWorkMin)
-		m.Levels[0].Sublevels = sublevelsLate
+		share = tablePeriod / 2
 		time.Sleep(paceEvery)
-		write(2, tablePeriod)
-		m.Levels[0].Sublevels = 0
-		time.Sleep(paceEvery)
-		write(3, tableWorkMin)
+		write(2, tablePeriod/2)
 		cancel()
-		write(3, tablePeriod)
+		write(2, tablePeriod)
 	})
 }
 
@@ -187,4 +199,35 @@ func TestStoreKeepsThePaceOfItsTables(t *testing.T) {
 			t.Fatalf("after a table they have %v of each period, want %v", work, tableWorkMin)
 		}
 	})
+}
+
+// A scan of a table larger than what Pebble waits for before it reads ahead does not rest, and has nobody look: only
+// compactions do, and clients may wait for scans.
+func TestScansDoNotRest(t *testing.T) {
+	s := openMem(t)
+	value := make([]byte, 4<<10)
+	for i := range 1000 {
+		rand.NewChaCha8([32]byte{byte(i), byte(i >> 8)}).Read(value)
+		if err := s.db.Set(fmt.Appendf(nil, "%04d", i), value, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	s = reopen(t, s) // so that no block is cached
+	var rests atomic.Int64
+	s.tables.rest = func(time.Duration) { rests.Add(1) }
+	s.tables.work.Store(0)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: []byte("0"), UpperBound: []byte("9")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for ok := it.First(); ok; ok = it.Next() {
+		n++
+	}
+	if err := it.Close(); err != nil || n != 1000 || rests.Load() != 0 {
+		t.Errorf("%d rows (%v) with %d rests, want 1000 with none", n, err, rests.Load())
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/holdfastdb/holdfast/causal"
@@ -135,8 +136,12 @@ func (s *Store) start(snap *pebble.Snapshot) {
 	s.wg.Go(func() { s.keepLeases(s.ctx) })
 	s.wg.Go(func() { s.watchSpace(s.ctx) })
 	s.wg.Go(func() { s.keepSynced(s.ctx) })
-	s.wg.Go(func() { s.tables.keepPace(s.ctx, s.db.Metrics) })
+	s.wg.Go(func() { s.tables.keepPace(s.ctx, s.tableShare) })
 	s.wg.Go(func() { every(s.ctx, sweepEvery, s.sweep) })
+}
+
+func (s *Store) tableShare() time.Duration {
+	return tableShare(s.db.Metrics(), uint64(memtableBytes(s.cfg.MemoryBytes)))
 }
 
 // keepSynced fsyncs what was committed, each second.
