@@ -16,5 +16,11 @@ bench-growth: bench-tools ## how cost grows with keys (KEYS=10000000 for all ste
 	CGO_ENABLED=0 $(GO) build -o bin/bench/ ./bench
 	bin/bench/bench -dir '$(DIR)' -growth -keys $(KEYS)
 
+.PHONY: bench-layers
+OLD    ?= HEAD~1
+ROUNDS ?= 6
+bench-layers: ## each layer's Go benchmarks at the commit OLD (HEAD~1) and here, ROUNDS (6) times in turn, compared by benchstat
+	GO='$(GO)' bench/layers '$(OLD)' '$(DIR)' $(ROUNDS)
+
 bench-tools:
 	@.ci/tools redis-server=redis-server redis-benchmark=redis-tools memcached=memcached
