@@ -14,26 +14,49 @@ import (
 // othersMin is how many other clocks it takes to doubt our own: two that agree against one.
 const othersMin = 2
 
-// wall is the clock that stamps and expiry go by: the machine's, put right by the median of the cluster's when it is
+// wall is the clock that stamps and expiry go by: the machine's, or the median of the cluster's when it is
 // beyond the drift bound from that. One machine with a wrong clock must not outstamp everybody for ever, nor expire
 // what is still alive.
 type wall struct {
-	machine    func() time.Time
-	correction atomic.Int64 // nanoseconds
-	agreed     atomic.Pointer[agreement]
-	log        limiter
+	machine func() time.Time
+	told    atomic.Pointer[moment] // what the others' clocks said while the machine's is wrong
+	agreed  atomic.Pointer[moment] // when other clocks said that Now is right
+	log     limiter
 }
 
-// Now returns the wall time to go by.
+// A moment is one instant by two clocks.
+type moment struct {
+	wall   time.Time // without a monotonic reading
+	steady time.Time // with a monotonic reading
+}
+
+func newMoment(wall time.Time) *moment { return &moment{wall.Round(0), time.Now()} }
+
+// since returns what the wall clock shows now if nobody sets it.
+func (m *moment) since() time.Time { return m.wall.Add(time.Since(m.steady)) }
+
+// Now returns the wall time to go by. While the machine's clock is wrong, that is counted from what the others told, by
+// the monotonic clock: when the machine's is set, right or more wrong, it stays true.
 func (w *wall) Now() time.Time {
-	return w.machine().Add(time.Duration(w.correction.Load()))
+	if told := w.told.Load(); told != nil {
+		return told.since()
+	}
+	return w.machine()
+}
+
+// correction returns what Now adds to the machine's clock.
+func (w *wall) correction() time.Duration {
+	if told := w.told.Load(); told != nil {
+		return told.since().Sub(w.machine())
+	}
+	return 0
 }
 
 // heedAgreement notes that most clocks agree with Now, given the offsets of the others, or that there is no other. The
 // median alone does not say so: of three clocks that all differ, one is in the middle.
 func (w *wall) heedAgreement(offsets []time.Duration, alone bool) {
-	if alone || len(offsets) > 0 && most(offsets, time.Duration(w.correction.Load())) {
-		w.agreed.Store(&agreement{w.Now().Round(0), time.Now()})
+	if alone || len(offsets) > 0 && most(offsets, w.correction()) {
+		w.agreed.Store(newMoment(w.Now()))
 	}
 }
 
@@ -48,21 +71,11 @@ func most(offsets []time.Duration, correction time.Duration) bool {
 	return 2*agree > 1+len(offsets)
 }
 
-// An agreement is a moment at which other clocks said that Now is right.
-type agreement struct {
-	wall   time.Time // what Now was, without a monotonic reading
-	steady time.Time // with a monotonic reading
-}
-
 // sure reports whether Now may decide what cannot be undone: most clocks have agreed with it since the start, and it has
 // neither been set nor corrected since.
 func (w *wall) sure() bool {
-	a := w.agreed.Load()
-	if a == nil {
-		return false
-	}
-	jump := w.Now().Round(0).Sub(a.wall) - time.Since(a.steady)
-	return jump.Abs() <= clockDriftMax
+	agreed := w.agreed.Load()
+	return agreed != nil && w.Now().Sub(agreed.since()).Abs() <= clockDriftMax
 }
 
 // median returns the correction for a clock that is off by the offsets of the others (theirs minus ours, our own zero
@@ -101,20 +114,28 @@ func (n *Node) watchClocks(ctx context.Context) {
 }
 
 // heedClocks goes by the others' clocks if enough of them were told. A correction outlives those who told it: a clock that
-// was an hour off is so still when another node goes down, and would stamp, and expire, an hour ahead.
+// was an hour off is so still when another node goes down, and would stamp, and expire, an hour ahead. Then what was told
+// is one voice, and the machine's clock is trusted again if most voices agree with that: it was set right, or the one
+// that is left says that those who are gone were wrong.
 func (n *Node) heedClocks(offsets []time.Duration) {
-	if len(offsets) >= othersMin {
+	switch c := n.wall.correction(); {
+	case len(offsets) >= othersMin:
 		n.adjustClock(median(offsets))
+	case c != 0 && most(append(offsets, c), 0):
+		n.adjustClock(0)
 	}
 }
 
 func (n *Node) adjustClock(c time.Duration) {
-	was := time.Duration(n.wall.correction.Swap(int64(c)))
-	switch {
-	case c != 0 && n.wall.log.ok(time.Now()):
+	if c == 0 {
+		if n.wall.told.Swap(nil) != nil {
+			n.cfg.Logger.Info("this machine's clock is right again")
+		}
+		return
+	}
+	n.wall.told.Store(newMoment(n.wall.machine().Add(c)))
+	if n.wall.log.ok(time.Now()) {
 		n.cfg.Logger.Warn("this machine's clock is off; going by the median of the cluster's until it is set right", "seconds_off", -c.Seconds())
-	case c == 0 && was != 0:
-		n.cfg.Logger.Info("this machine's clock is right again")
 	}
 }
 

@@ -7,29 +7,61 @@ import (
 )
 
 func TestCorrectionOutlivesThoseWhoToldIt(t *testing.T) {
-	n := &Node{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, wall: &wall{machine: time.Now}}
-	for _, step := range []struct {
+	type step struct {
 		what    string
+		set     time.Duration // by how much this machine's clock is set
 		offsets []time.Duration
 		want    time.Duration
-	}{
-		{"one other clock may be the wrong one", []time.Duration{time.Hour}, 0},
-		{"two others that agree are right", []time.Duration{time.Hour, time.Hour}, time.Hour},
-		{"one of them went down", []time.Duration{time.Hour}, time.Hour},
-		{"both went down", nil, time.Hour},
-		{"both are back, and this clock was set right", []time.Duration{0, 0}, 0},
+	}
+	hourOff := step{"two others that agree are right", 0, []time.Duration{time.Hour, time.Hour}, time.Hour}
+	for _, steps := range [][]step{
+		{
+			{"one other clock may be the wrong one", 0, []time.Duration{time.Hour}, 0},
+			hourOff,
+			{"one of them went down", 0, []time.Duration{time.Hour}, time.Hour},
+			{"both went down", 0, nil, time.Hour},
+			{"one is back with a clock of its own", 0, []time.Duration{-time.Hour}, time.Hour},
+			{"both are back, and this clock was set right", time.Hour, []time.Duration{0, 0}, 0},
+		},
+		{hourOff, {"set right while one is left", time.Hour, []time.Duration{0}, 0}},
+		{hourOff, {"set right while nobody is left", time.Hour, nil, 0}},
+		{hourOff, {"set right while the one that is left is wrong", time.Hour, []time.Duration{time.Hour}, 0}},
+		{hourOff, {"set wrong once more while nobody is left", -time.Hour, nil, 2 * time.Hour}},
+		{hourOff, {"the one that is left says that those who are gone were wrong", 0, []time.Duration{0}, 0}},
 	} {
-		n.heedClocks(step.offsets)
-		if got := time.Duration(n.wall.correction.Load()); got != step.want {
-			t.Errorf("%s: corrected by %v, want %v", step.what, got, step.want)
+		w, set := settable()
+		n := &Node{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, wall: w}
+		for _, step := range steps {
+			set(step.set)
+			n.heedClocks(step.offsets)
+			if got := w.correction().Round(time.Minute); got != step.want {
+				t.Errorf("%s: corrected by %v, want %v", step.what, got, step.want)
+			}
 		}
 	}
 }
 
+// Between two comparisons a clock that is corrected may be set by somebody who sees that it is wrong.
+func TestWhatWasToldStaysTrueWhenTheClockIsSet(t *testing.T) {
+	w, set := settable()
+	n := &Node{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, wall: w}
+	n.heedClocks([]time.Duration{time.Hour, time.Hour})
+	was := w.Now()
+	set(time.Hour)
+	if now := w.Now(); now.Sub(was).Abs() > time.Minute {
+		t.Errorf("the clock to go by jumped by %v", now.Sub(was))
+	}
+}
+
+// settable returns the clock of a machine, and what sets it forward.
+func settable() (*wall, func(time.Duration)) {
+	var ahead time.Duration
+	return &wall{machine: func() time.Time { return time.Now().Add(ahead) }}, func(by time.Duration) { ahead += by }
+}
+
 // What a wrong clock removes is gone from every replica, so that the middle one of three that all differ does not decide.
 func TestOnlyMostClocksMakeSure(t *testing.T) {
-	machine := time.Unix(1_700_000_000, 0)
-	w := &wall{machine: func() time.Time { return machine }}
+	w, set := settable()
 	n := &Node{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, wall: w}
 	for _, step := range []struct {
 		what    string
@@ -44,11 +76,13 @@ func TestOnlyMostClocksMakeSure(t *testing.T) {
 		{"one of the two is heard", 0, []time.Duration{time.Hour}, true},
 		{"the other two differ now: this clock is in the middle", 0, []time.Duration{time.Hour, -time.Hour}, false},
 		{"they agree again", 0, []time.Duration{time.Hour, time.Hour}, true},
-		{"this clock was set right, which the others do not know yet", time.Hour, nil, false},
-		{"they know", 0, []time.Duration{0, 0}, true},
+		{"this clock was set right, and nobody is heard", time.Hour, nil, true},
+		{"the others are heard", 0, []time.Duration{0, 0}, true},
+		{"this clock was set wrong, and nobody is heard", time.Hour, nil, false},
+		{"it was set right again", -time.Hour, nil, true},
 		{"two of five are a minority", 0, []time.Duration{0, time.Hour, 2 * time.Hour, 3 * time.Hour}, false},
 	} {
-		machine = machine.Add(step.jump)
+		set(step.jump)
 		n.heedClocks(step.offsets)
 		w.heedAgreement(step.offsets, false)
 		if got := w.sure(); got != step.want {

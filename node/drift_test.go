@@ -64,6 +64,28 @@ func setClockOff(t *testing.T, c *nodetest.Cluster, ahead time.Duration) {
 	c.Eventually(10*time.Second, "the clock is trusted again", func() bool { return off.Node.ClockCorrection() == 0 })
 }
 
+func TestClockSetRightWhileTwoAreLeft(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, c *nodetest.Cluster) {
+		off, right := c.Machines[0], c.Machines[1]
+		off.SetClock(time.Hour)
+		c.Eventually(10*time.Second, "the clock is corrected", func() bool { return off.Node.ClockCorrection() != 0 })
+		c.Machines[2].Stop()
+		off.SetClock(0)
+		must(t, off, "SET", "brief", "v", "PX", "30000")
+		time.Sleep(29 * time.Second)
+		if got := must(t, off, "GET", "brief"); got != "v" {
+			t.Errorf("GET brief a second before its time: %v", got)
+		}
+		time.Sleep(2 * time.Second)
+		if d := off.Node.ClockCorrection(); d != 0 {
+			t.Errorf("a clock that is right is corrected by %v", d)
+		}
+		if got := must(t, right, "GET", "brief"); got != nil {
+			t.Errorf("GET brief a second after its time: %v", got)
+		}
+	})
+}
+
 // laterWins writes by the wrong clock and then by a right one.
 func laterWins(t *testing.T, c *nodetest.Cluster, off, right *nodetest.Machine) {
 	t.Helper()

@@ -22,7 +22,7 @@ func (n *Node) Held(key string) (causal.State, error) {
 }
 
 // ClockCorrection is by how much the node corrects its machine's clock.
-func (n *Node) ClockCorrection() time.Duration { return time.Duration(n.wall.correction.Load()) }
+func (n *Node) ClockCorrection() time.Duration { return n.wall.correction() }
 
 // Median is the correction that a node draws from the offsets of the others.
 func Median(offsets []time.Duration) time.Duration { return median(offsets) }

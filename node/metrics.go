@@ -201,7 +201,7 @@ func (m *meters) wireMetrics() {
 		return float64(alive)
 	})
 	m.gauge("holdfast_gossip_health_score", func() float64 { return float64(m.n.gossip.HealthScore()) })
-	m.gauge("holdfast_clock_correction_seconds", func() float64 { return time.Duration(m.n.wall.correction.Load()).Seconds() })
+	m.gauge("holdfast_clock_correction_seconds", func() float64 { return m.n.wall.correction().Seconds() })
 }
 
 func (m *meters) paceMetrics() {

@@ -30,8 +30,7 @@ func (w *world) play(s Step) {
 	case "pause":
 		w.pause(n, lasts)
 	case "skew":
-		n.skew = check.Moment(s.For) * milli
-		n.misled = n.misled || n.correction != 0 // it goes by what was right for the clock that it had
+		n.setClock(check.Moment(s.For) * milli)
 		w.history.Lawless = w.history.Lawless || abs(n.skew) > driftMax/2
 	case "full":
 		n.full = true

@@ -20,7 +20,7 @@ type node struct {
 	down, gone, paused bool // gone: its disk was deleted, it comes back as somebody else
 	full, broken       bool // the disk: full; the next commit fails
 	skew, correction   check.Moment
-	misled             bool         // goes by what is wrong, since most of the clocks that were asked are, or its own was set since
+	misled             bool         // goes by what is wrong, since most of the clocks that were asked are
 	backlog            []func()     // what arrived while it was paused
 	life               int          // grows with every start and stop
 	slept              check.Moment // when it last woke
@@ -164,6 +164,7 @@ func (n *node) correct() {
 		}
 	}
 	if len(offsets) < 3 {
+		n.trustAgain(offsets)
 		return
 	}
 	n.correction = 0
@@ -176,6 +177,30 @@ func (n *node) correct() {
 	if abs(m) > driftMax {
 		n.correction = m
 	}
+}
+
+// trustAgain is node.heedClocks with fewer than three clocks to ask, where what was told is a voice, too.
+func (n *node) trustAgain(offsets []check.Moment) {
+	if n.correction == 0 {
+		return
+	}
+	agree := 0
+	for _, o := range append(offsets, n.correction) {
+		if abs(o) <= driftMax {
+			agree++
+		}
+	}
+	if 2*agree > 1+len(offsets) {
+		n.correction, n.misled = 0, false
+	}
+}
+
+// setClock sets the machine's clock. What others told stays as it was.
+func (n *node) setClock(skew check.Moment) {
+	if n.correction != 0 {
+		n.correction += n.skew - skew
+	}
+	n.skew = skew
 }
 
 func abs(m check.Moment) check.Moment { return max(m, -m) }
