@@ -12,7 +12,7 @@ import (
 // Source: Dynamo (SOSP 2007) 4.5, 4.6.
 //
 // While an owner of the partition is being exchanged the write needs W of each of two sets of nodes (Place). A fallback's copy
-// counts where that of the primary would for which it stands in.
+// counts where that of the primary would for which it stands in, and not beside it: it is gone when it was delivered.
 //
 // A leg is one copy on its way. Legs 0 to N-1 stand for the primaries in ring order: sent to the primary itself if it
 // is in reach, else to a fallback, else to nobody (the copy is owed). A leg that fails or is slow is stood in for by a
@@ -22,7 +22,7 @@ type Put struct {
 	self  ring.NodeID
 	legs  []Leg
 	spare []ring.NodeID // fallbacks not used yet; shared with the view, never written
-	held  [setCount]int // acknowledged by nodes of each set
+	held  [setCount]int // primaries of each set whose copy was acknowledged
 	acks  int           // by nodes
 	open  int           // legs sent and not answered
 }
@@ -90,34 +90,44 @@ func newPutIn(legs []Leg, pl *Place, self ring.NodeID, w int) (p Put, ok bool) {
 	return p, covers(p.within(), p.w) || fault.On(fault.MintWithoutQuorum)
 }
 
-// within counts the nodes of each set that hold the write or are being sent it.
-func (p *Put) within() (n [setCount]int) {
+// within counts the primaries of each set that hold the write or are being sent it.
+func (p *Put) within() [setCount]int { return p.tally(true) }
+
+// tally counts the primaries of each set whose copy was acknowledged, or is on its way if open: a copy of their own, one that is kept
+// for them, or both.
+func (p *Put) tally(open bool) (n [setCount]int) {
 	for i := range p.legs {
-		if l := &p.legs[i]; l.State == LegOpen || l.State == LegAcked {
-			l.count(&n)
+		if l := &p.legs[i]; l.counts(open) && !p.countsBefore(i, open) {
+			l.in.count(&n)
 		}
 	}
 	return n
 }
 
-func (l *Leg) count(n *[setCount]int) {
-	if !l.mute {
-		l.in.count(n)
+// countsBefore reports whether an earlier leg is of the same primary and counts.
+func (p *Put) countsBefore(leg int, open bool) bool {
+	for i := range p.legs[:leg] {
+		if l := &p.legs[i]; l.counts(open) && l.primary() == p.legs[leg].primary() {
+			return true
+		}
 	}
+	return false
+}
+
+func (l *Leg) counts(open bool) bool {
+	return !l.mute && (l.State == LegAcked || open && l.State == LegOpen)
 }
 
 // Replan goes on with a write after the place changed under it: copies that are held count where they belong now, and nodes that are new
 // get one. It returns the copies to send; those that broke are for Resend. owed are the primaries for which nobody keeps the write
 // yet.
 func (p *Put) Replan(pl *Place, w int) (legs []int, owed []ring.NodeID) {
-	p.w, p.held = pl.need(w), [setCount]int{}
+	p.w = pl.need(w)
 	for i := range p.legs {
 		l := &p.legs[i]
 		l.in, l.mute = pl.ofNode(l.primary()), !l.For.IsZero() && pl.IsPrimary(l.Node)
-		if l.State == LegAcked {
-			l.count(&p.held)
-		}
 	}
+	p.held = p.tally(false)
 	p.spare = slices.DeleteFunc(slices.Clone(pl.Fallbacks), func(id ring.NodeID) bool {
 		return slices.ContainsFunc(p.legs, func(l Leg) bool { return l.Node == id })
 	})
@@ -177,7 +187,9 @@ func (p *Put) Primaries() int {
 	together := 0
 	for i := range p.legs {
 		if l := &p.legs[i]; l.State == LegAcked && l.For.IsZero() {
-			l.count(&n)
+			if !l.mute {
+				l.in.count(&n)
+			}
 			together++
 		}
 	}
@@ -199,8 +211,8 @@ func (p *Put) Ack(leg int) (cancel bool) {
 	}
 	p.open--
 	p.acks++
-	l.count(&p.held)
 	l.State = LegAcked
+	p.held = p.tally(false)
 	return l.owed
 }
 
@@ -285,7 +297,7 @@ func (p *Put) replace(leg int) (next int, owed ring.NodeID) {
 	return len(p.legs) - 1, ring.NodeID{}
 }
 
-// Enough reports whether W nodes hold the write, of each set.
+// Enough reports whether the copies of W primaries were acknowledged, of each set.
 func (p *Put) Enough() bool {
 	return covers(p.held, p.w) || p.acks >= p.w[0]-1 && fault.On(fault.AckTooSoon) || p.acks >= p.w[0] && fault.On(fault.CountTogether)
 }

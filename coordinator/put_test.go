@@ -121,6 +121,31 @@ func TestPutSlowLegIsReplacedOnce(t *testing.T) {
 	}
 }
 
+// What a fallback keeps for a primary it lets go of once that has it: the two are one copy.
+func TestPutCountsAFallbackNotBesideItsPrimary(t *testing.T) {
+	byFallback, _ := NewPut(placeOf(3, 2), ring.NodeID{4}, 2)
+	if legsText(&byFallback) != " 1 2 3 4-for-3" {
+		t.Fatalf("legs%s", legsText(&byFallback))
+	}
+	byFallback.Ack(3)
+	byFallback.Ack(2)
+	if byFallback.Enough() {
+		t.Error("the third primary and the fallback that keeps its copy are enough for W=2")
+	}
+	byFallback.Ack(0)
+	if !byFallback.Enough() {
+		t.Error("two primaries are not enough for W=2")
+	}
+	late, _ := NewPut(placeOf(3, 1), ring.NodeID{1}, 3)
+	late.Ack(0)
+	late.Slow() // the fallback stands in for the second
+	late.Ack(3)
+	late.Ack(1)
+	if legsText(&late) != " 1 2 3 4-for-2" || late.Enough() {
+		t.Errorf("legs%s: enough for W=3 without the third primary's copy: %v", legsText(&late), late.Enough())
+	}
+}
+
 // TestPutThroughEveryOrderOfReplies runs every order in which up to five copies can be acknowledged, refused or late,
 // and checks after each step what must hold in all of them.
 func TestPutThroughEveryOrderOfReplies(t *testing.T) {
@@ -130,6 +155,13 @@ func TestPutThroughEveryOrderOfReplies(t *testing.T) {
 			for f := 0; f <= 2 && n+f <= 5; f++ {
 				p, ok := NewPut(placeOf(n, f), ring.NodeID{1}, w)
 				if !ok {
+					t.Fatal("all are in reach")
+				}
+				schedules += explorePut(t, p, placeOf(n, f), w, map[ring.NodeID]bool{}, 0)
+				if f == 0 {
+					continue
+				}
+				if p, ok = NewPut(placeOf(n, f), ring.NodeID{byte(n + 1)}, w); !ok { // by a fallback
 					t.Fatal("all are in reach")
 				}
 				schedules += explorePut(t, p, placeOf(n, f), w, map[ring.NodeID]bool{}, 0)
@@ -203,7 +235,7 @@ func clonePut(p Put, hinted map[ring.NodeID]bool) (Put, map[ring.NodeID]bool) {
 
 func checkPut(t *testing.T, p *Put, pl *Place, w int, hinted map[ring.NodeID]bool) {
 	t.Helper()
-	read, other, open := 0, 0, 0
+	read, other, open := map[ring.NodeID]bool{}, map[ring.NodeID]bool{}, 0
 	readers, others := pl.Primaries[:len(pl.Primaries)-pl.unread], pl.Primaries
 	if pl.apart >= 0 && pl.changing {
 		others = slices.Delete(slices.Clone(others), pl.apart, pl.apart+1)
@@ -223,10 +255,10 @@ func checkPut(t *testing.T, p *Put, pl *Place, w int, hinted map[ring.NodeID]boo
 		switch l.State {
 		case LegAcked:
 			if slices.Contains(readers, primary) && !became {
-				read++
+				read[primary] = true
 			}
 			if slices.Contains(others, primary) && !became {
-				other++
+				other[primary] = true
 			}
 			covered[primary] = true
 		case LegOpen:
@@ -234,9 +266,9 @@ func checkPut(t *testing.T, p *Put, pl *Place, w int, hinted map[ring.NodeID]boo
 			covered[primary] = true
 		}
 	}
-	enough := read >= min(w, len(readers)) && (!pl.changing || other >= min(w, len(others)))
+	enough := len(read) >= min(w, len(readers)) && (!pl.changing || len(other) >= min(w, len(others)))
 	if p.Enough() != enough || p.Hopeless() != (open == 0 && !enough) {
-		t.Fatalf("acks %d and %d, open %d w %d: enough %v hopeless %v", read, other, open, w, p.Enough(), p.Hopeless())
+		t.Fatalf("acks %d and %d, open %d w %d: enough %v hopeless %v", len(read), len(other), open, w, p.Enough(), p.Hopeless())
 	}
 	for _, id := range pl.Primaries {
 		if !covered[id] && !hinted[id] {
