@@ -30,52 +30,51 @@ type moment struct {
 	steady time.Time // with a monotonic reading
 }
 
-func newMoment(wall time.Time) *moment { return &moment{wall.Round(0), time.Now()} }
-
-// since returns what the wall clock shows now if nobody sets it.
-func (m *moment) since() time.Time { return m.wall.Add(time.Since(m.steady)) }
+// at returns what the wall clock shows at another moment by the monotonic one if nobody sets it.
+func (m *moment) at(steady time.Time) time.Time { return m.wall.Add(steady.Sub(m.steady)) }
 
 // Now returns the wall time to go by. While the machine's clock is wrong, that is counted from what the others told, by
 // the monotonic clock: when the machine's is set, right or more wrong, it stays true.
 func (w *wall) Now() time.Time {
 	if told := w.told.Load(); told != nil {
-		return told.since()
+		return told.at(time.Now())
 	}
 	return w.machine()
 }
 
+// look returns what the machine's clock shows.
+func (w *wall) look() *moment { return &moment{w.machine().Round(0), time.Now()} }
+
 // correction returns what Now adds to the machine's clock.
-func (w *wall) correction() time.Duration {
+func (w *wall) correction() time.Duration { return w.correctionTo(w.look()) }
+
+func (w *wall) correctionTo(machine *moment) time.Duration {
 	if told := w.told.Load(); told != nil {
-		return told.since().Sub(w.machine())
+		return told.at(machine.steady).Sub(machine.wall)
 	}
 	return 0
 }
 
-// heedAgreement notes that most clocks agree with Now, given the offsets of the others, or that there is no other. The
-// median alone does not say so: of three clocks that all differ, one is in the middle.
-func (w *wall) heedAgreement(offsets []time.Duration, alone bool) {
-	if alone || len(offsets) > 0 && most(offsets, w.correction()) {
-		w.agreed.Store(newMoment(w.Now()))
-	}
-}
-
-// most reports whether more than half of all clocks, our own included, are within the drift bound of the correction.
-func most(offsets []time.Duration, correction time.Duration) bool {
-	agree := 0
+// heedAgreement notes that most clocks of the cluster agree with Now, or that there is no other. The offsets are of those that
+// were heard, from the machine's at the moment looked, others is how many there are. The median alone does not say so: of three clocks that all
+// differ, one is in the middle. Nor do most of those heard: they may be the few that are wrong alike.
+func (w *wall) heedAgreement(looked *moment, offsets []time.Duration, others int) {
+	correction, agree := w.correctionTo(looked), 0
 	for _, clock := range append([]time.Duration{0}, offsets...) {
 		if (clock - correction).Abs() <= clockDriftMax {
 			agree++
 		}
 	}
-	return 2*agree > 1+len(offsets)
+	if others == 0 || 2*agree > 1+others {
+		w.agreed.Store(&moment{looked.wall.Add(correction), looked.steady})
+	}
 }
 
 // sure reports whether Now may decide what cannot be undone: most clocks have agreed with it since the start, and it has
 // neither been set nor corrected since.
 func (w *wall) sure() bool {
 	agreed := w.agreed.Load()
-	return agreed != nil && w.Now().Sub(agreed.since()).Abs() <= clockDriftMax
+	return agreed != nil && w.Now().Sub(agreed.at(time.Now())).Abs() <= clockDriftMax
 }
 
 // median returns the correction for a clock that is off by the offsets of the others (theirs minus ours, our own zero
@@ -107,42 +106,44 @@ func (n *Node) watchClocks(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		offsets := n.clockOffsets(ctx)
-		n.heedClocks(offsets)
-		n.wall.heedAgreement(offsets, len(n.members.State().Members) == 1)
+		looked := n.wall.look()
+		offsets := n.clockOffsets(ctx, looked)
+		n.heedClocks(looked, offsets)
+		n.wall.heedAgreement(looked, offsets, n.otherMembers())
 	}
 }
 
 // heedClocks goes by the others' clocks if enough of them were told. A correction outlives those who told it: a clock that
-// was an hour off is so still when another node goes down, and would stamp, and expire, an hour ahead. Then what was told
-// is one voice, and the machine's clock is trusted again if most voices agree with that: it was set right, or the one
-// that is left says that those who are gone were wrong.
-func (n *Node) heedClocks(offsets []time.Duration) {
-	switch c := n.wall.correction(); {
+// was an hour off is so still when another node goes down, and would stamp, and expire, an hour ahead; and the one that is left may be
+// wrong like it. But a clock that was set right meanwhile is trusted again, whoever is left.
+func (n *Node) heedClocks(looked *moment, offsets []time.Duration) {
+	switch {
 	case len(offsets) >= othersMin:
-		n.adjustClock(median(offsets))
-	case c != 0 && most(append(offsets, c), 0):
-		n.adjustClock(0)
+		n.adjustClock(looked, median(offsets))
+	case n.wall.correctionTo(looked).Abs() <= clockDriftMax:
+		n.adjustClock(looked, 0)
 	}
 }
 
-func (n *Node) adjustClock(c time.Duration) {
+// adjustClock goes by the machine's clock as it was when looked at, and c more.
+func (n *Node) adjustClock(looked *moment, c time.Duration) {
 	if c == 0 {
 		if n.wall.told.Swap(nil) != nil {
 			n.cfg.Logger.Info("this machine's clock is right again")
 		}
 		return
 	}
-	n.wall.told.Store(newMoment(n.wall.machine().Add(c)))
+	n.wall.told.Store(&moment{looked.wall.Add(c), looked.steady})
 	if n.wall.log.ok(time.Now()) {
 		n.cfg.Logger.Warn("this machine's clock is off; going by the median of the cluster's until it is set right", "seconds_off", -c.Seconds())
 	}
 }
 
-// clockOffsets asks every node in reach for its machine's time.
-func (n *Node) clockOffsets(ctx context.Context) []time.Duration {
+// clockOffsets asks every node in reach for its machine's time, and returns how far that is from this machine's as it was when
+// looked at, whoever sets it meanwhile.
+func (n *Node) clockOffsets(ctx context.Context, looked *moment) []time.Duration {
 	return collect(n, ctx, controlPatience, func(ctx context.Context, id ring.NodeID) (time.Duration, error) {
-		sent := n.wall.machine()
+		sent := time.Now()
 		b, err := n.control(ctx, id, controlClock, nil)
 		if err != nil {
 			return 0, err
@@ -151,6 +152,16 @@ func (n *Node) clockOffsets(ctx context.Context) []time.Duration {
 			return 0, request.ErrInternal
 		}
 		theirs := time.Unix(0, int64(binary.BigEndian.Uint64(b)))
-		return theirs.Sub(sent.Add(n.wall.machine().Sub(sent) / 2)), nil
+		return theirs.Sub(looked.at(sent.Add(time.Since(sent) / 2))), nil
 	})
+}
+
+// otherMembers returns how many members there are beside this node, in reach or not.
+func (n *Node) otherMembers() (others int) {
+	for _, m := range n.members.State().Members {
+		if m.ID != n.id && m.Status != ring.Removed {
+			others++
+		}
+	}
+	return others
 }

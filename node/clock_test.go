@@ -27,13 +27,13 @@ func TestCorrectionOutlivesThoseWhoToldIt(t *testing.T) {
 		{hourOff, {"set right while nobody is left", time.Hour, nil, 0}},
 		{hourOff, {"set right while the one that is left is wrong", time.Hour, []time.Duration{time.Hour}, 0}},
 		{hourOff, {"set wrong once more while nobody is left", -time.Hour, nil, 2 * time.Hour}},
-		{hourOff, {"the one that is left says that those who are gone were wrong", 0, []time.Duration{0}, 0}},
+		{hourOff, {"the one that is left is wrong alike", 0, []time.Duration{0}, time.Hour}},
 	} {
 		w, set := settable()
 		n := &Node{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, wall: w}
 		for _, step := range steps {
 			set(step.set)
-			n.heedClocks(step.offsets)
+			n.heedClocks(w.look(), step.offsets)
 			if got := w.correction().Round(time.Minute); got != step.want {
 				t.Errorf("%s: corrected by %v, want %v", step.what, got, step.want)
 			}
@@ -45,11 +45,28 @@ func TestCorrectionOutlivesThoseWhoToldIt(t *testing.T) {
 func TestWhatWasToldStaysTrueWhenTheClockIsSet(t *testing.T) {
 	w, set := settable()
 	n := &Node{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, wall: w}
-	n.heedClocks([]time.Duration{time.Hour, time.Hour})
+	n.heedClocks(w.look(), []time.Duration{time.Hour, time.Hour})
 	was := w.Now()
 	set(time.Hour)
 	if now := w.Now(); now.Sub(was).Abs() > time.Minute {
 		t.Errorf("the clock to go by jumped by %v", now.Sub(was))
+	}
+}
+
+// The others take a while to answer, and may not answer at all.
+func TestClockSetWhileTheOthersAreAsked(t *testing.T) {
+	w, set := settable()
+	n := &Node{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, wall: w}
+	looked, was := w.look(), w.Now()
+	set(time.Hour)
+	n.heedClocks(looked, []time.Duration{0})
+	w.heedAgreement(looked, []time.Duration{0}, 2)
+	if w.sure() {
+		t.Error("sure of a clock that was set after it was compared")
+	}
+	n.heedClocks(looked, []time.Duration{time.Hour, time.Hour})
+	if off := w.Now().Sub(was) - time.Hour; off.Abs() > time.Minute {
+		t.Errorf("goes by a clock that is %v off from what the others told", off)
 	}
 }
 
@@ -65,26 +82,28 @@ func TestOnlyMostClocksMakeSure(t *testing.T) {
 	n := &Node{cfg: Config{Logger: slog.New(slog.DiscardHandler)}, wall: w}
 	for _, step := range []struct {
 		what    string
+		others  int
 		jump    time.Duration // of this machine's clock
 		offsets []time.Duration
 		want    bool
 	}{
-		{"nobody was heard", 0, nil, false},
-		{"the one that was heard differs", 0, []time.Duration{time.Hour}, false},
-		{"all three differ", 0, []time.Duration{time.Hour, 2 * time.Hour}, false},
-		{"two of three agree against this one", 0, []time.Duration{time.Hour, time.Hour}, true},
-		{"one of the two is heard", 0, []time.Duration{time.Hour}, true},
-		{"the other two differ now: this clock is in the middle", 0, []time.Duration{time.Hour, -time.Hour}, false},
-		{"they agree again", 0, []time.Duration{time.Hour, time.Hour}, true},
-		{"this clock was set right, and nobody is heard", time.Hour, nil, true},
-		{"the others are heard", 0, []time.Duration{0, 0}, true},
-		{"this clock was set wrong, and nobody is heard", time.Hour, nil, false},
-		{"it was set right again", -time.Hour, nil, true},
-		{"two of five are a minority", 0, []time.Duration{0, time.Hour, 2 * time.Hour, 3 * time.Hour}, false},
+		{"nobody was heard", 2, 0, nil, false},
+		{"the one that was heard differs", 2, 0, []time.Duration{time.Hour}, false},
+		{"all three differ", 2, 0, []time.Duration{time.Hour, 2 * time.Hour}, false},
+		{"two of three agree against this one", 2, 0, []time.Duration{time.Hour, time.Hour}, true},
+		{"one of the two is heard", 2, 0, []time.Duration{time.Hour}, true},
+		{"the other two differ now: this clock is in the middle", 2, 0, []time.Duration{time.Hour, -time.Hour}, false},
+		{"they agree again", 2, 0, []time.Duration{time.Hour, time.Hour}, true},
+		{"this clock was set right, and nobody is heard", 2, time.Hour, nil, true},
+		{"the others are heard", 2, 0, []time.Duration{0, 0}, true},
+		{"this clock was set wrong, and nobody is heard", 2, time.Hour, nil, false},
+		{"it was set right again", 2, -time.Hour, nil, true},
+		{"so are two of whom nobody else is heard", 4, time.Hour, []time.Duration{0}, false},
+		{"two of five are a minority", 4, 0, []time.Duration{0, time.Hour, 2 * time.Hour, 3 * time.Hour}, false},
 	} {
 		set(step.jump)
-		n.heedClocks(step.offsets)
-		w.heedAgreement(step.offsets, false)
+		n.heedClocks(w.look(), step.offsets)
+		w.heedAgreement(w.look(), step.offsets, step.others)
 		if got := w.sure(); got != step.want {
 			t.Errorf("%s: sure %v, want %v", step.what, got, step.want)
 		}

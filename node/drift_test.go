@@ -86,6 +86,18 @@ func TestClockSetRightWhileTwoAreLeft(t *testing.T) {
 	})
 }
 
+// Those who were removed have no voice.
+func TestTheLastMembersClockNeedsNoOther(t *testing.T) {
+	inBubble(t, 2, func(t *testing.T, c *nodetest.Cluster) {
+		last, gone := c.Machines[0], c.Machines[1]
+		gone.Stop()
+		c.Eventually(ringChangeMax, "the other is removed", func() bool { return last.Node.Remove(gone.Config.Name) == nil })
+		last.Stop()
+		last.MustStart()
+		c.Eventually(10*time.Second, "the last member goes by its own clock", func() bool { return last.Node.ClockSure() })
+	})
+}
+
 // laterWins writes by the wrong clock and then by a right one.
 func laterWins(t *testing.T, c *nodetest.Cluster, off, right *nodetest.Machine) {
 	t.Helper()

@@ -24,6 +24,9 @@ func (n *Node) Held(key string) (causal.State, error) {
 // ClockCorrection is by how much the node corrects its machine's clock.
 func (n *Node) ClockCorrection() time.Duration { return n.wall.correction() }
 
+// ClockSure reports whether the node removes what expired.
+func (n *Node) ClockSure() bool { return n.wall.sure() }
+
 // Median is the correction that a node draws from the offsets of the others.
 func Median(offsets []time.Duration) time.Duration { return median(offsets) }
 

@@ -45,7 +45,7 @@ type Op struct {
 	Holders  int   // nodes that held the write when it was answered
 	Need     int   // how many should
 	Calm     bool  // nothing was wrong with the cluster: it must succeed
-	Skewed   bool  // its node's clock was beyond the drift bound, or put there by most of the others, or set since it was corrected
+	Skewed   bool  // its node's clock was beyond the drift bound, or put there by most of the others
 }
 
 // Mint is one write as its coordinator stored it.

@@ -30,7 +30,7 @@ func (w *world) play(s Step) {
 	case "pause":
 		w.pause(n, lasts)
 	case "skew":
-		n.setClock(check.Moment(s.For) * milli)
+		n.skew = check.Moment(s.For) * milli
 		w.history.Lawless = w.history.Lawless || abs(n.skew) > driftMax/2
 	case "full":
 		n.full = true

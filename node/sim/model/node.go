@@ -17,9 +17,10 @@ type node struct {
 	id int
 
 	// The machine.
-	down, gone, paused bool // gone: its disk was deleted, it comes back as somebody else
-	full, broken       bool // the disk: full; the next commit fails
-	skew, correction   check.Moment
+	down, gone, paused bool         // gone: its disk was deleted, it comes back as somebody else
+	full, broken       bool         // the disk: full; the next commit fails
+	skew, told         check.Moment // how far the machine's clock is off, and what the others told
+	corrected          bool         // goes by what the others told
 	misled             bool         // goes by what is wrong, since most of the clocks that were asked are
 	backlog            []func()     // what arrived while it was paused
 	life               int          // grows with every start and stop
@@ -74,14 +75,19 @@ func (n *node) every(d check.Moment, act func()) {
 }
 
 // wall is node.wall.Now.
-func (n *node) wall() time.Time { return n.w.trueTime().Add(time.Duration(n.skew + n.correction)) }
+func (n *node) wall() time.Time {
+	if n.corrected {
+		return n.w.trueTime().Add(time.Duration(n.told))
+	}
+	return n.w.trueTime().Add(time.Duration(n.skew))
+}
 
 func (n *node) settled(s causal.Stamp) bool { return n.settlement.Settled(s) }
 
 // start starts the process.
 func (n *node) start() {
 	n.life++
-	n.down, n.paused, n.broken, n.correction, n.misled = false, false, false, 0, false
+	n.down, n.paused, n.broken, n.corrected, n.misled = false, false, false, false, false
 	n.backlog, n.dues, n.paysDues, n.queues = nil, nil, false, map[string]*queue{}
 	n.closing, n.serving, n.writings = false, 0, nil
 	n.doc, n.ring = n.store.live.doc, newChanging()
@@ -164,43 +170,18 @@ func (n *node) correct() {
 		}
 	}
 	if len(offsets) < 3 {
-		n.trustAgain(offsets)
+		if n.corrected && abs(n.told-n.skew) <= driftMax {
+			n.corrected, n.misled = false, false
+		}
 		return
 	}
-	n.correction = 0
-	defer func() { n.misled = abs(n.skew+n.correction) > driftMax && 2*wrong >= len(offsets) }()
 	slices.Sort(offsets)
 	m := offsets[len(offsets)/2]
 	if below := offsets[len(offsets)/2-1]; len(offsets)%2 == 0 && abs(below) < abs(m) {
 		m = below
 	}
-	if abs(m) > driftMax {
-		n.correction = m
-	}
-}
-
-// trustAgain is node.heedClocks with fewer than three clocks to ask, where what was told is a voice, too.
-func (n *node) trustAgain(offsets []check.Moment) {
-	if n.correction == 0 {
-		return
-	}
-	agree := 0
-	for _, o := range append(offsets, n.correction) {
-		if abs(o) <= driftMax {
-			agree++
-		}
-	}
-	if 2*agree > 1+len(offsets) {
-		n.correction, n.misled = 0, false
-	}
-}
-
-// setClock sets the machine's clock. What others told stays as it was.
-func (n *node) setClock(skew check.Moment) {
-	if n.correction != 0 {
-		n.correction += n.skew - skew
-	}
-	n.skew = skew
+	n.corrected, n.told = abs(m) > driftMax, n.skew+m
+	n.misled = n.corrected && abs(n.told) > driftMax && 2*wrong >= len(offsets)
 }
 
 func abs(m check.Moment) check.Moment { return max(m, -m) }

@@ -154,8 +154,7 @@ func (w *world) healAll() {
 		}
 	}
 	for _, n := range w.nodes {
-		n.full, n.broken = false, false
-		n.setClock(0)
+		n.full, n.broken, n.skew = false, false, 0
 		if n.paused {
 			w.wake(n)
 		}
