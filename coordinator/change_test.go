@@ -99,6 +99,18 @@ func TestPlaceOfAPartitionThatChanges(t *testing.T) {
 	})
 }
 
+// A fallback that has become an owner counts for itself: the primary that it stood in for gets a copy of its own.
+func TestReplanSendsToThePrimaryWhoseFallbackIsAnOwnerNow(t *testing.T) {
+	p, _ := NewPut(placeOf(3, 1, 2), ring.NodeID{1}, 2)
+	if legsText(&p) != " 1 2 4-for-3" {
+		t.Fatalf("legs%s", legsText(&p))
+	}
+	p.Replan(placeOf(4, 0), 2)
+	if legsText(&p) != " 1 2 4-for-3 3 4" {
+		t.Errorf("legs%s", legsText(&p))
+	}
+}
+
 // A write that is planned by one place and goes on by the next reaches its quorums there, and forgets no primary of it.
 func TestReplannedPutForgetsNobody(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 1))
@@ -129,6 +141,11 @@ func TestReplannedPutForgetsNobody(t *testing.T) {
 		_, owed := p.Replan(to, w)
 		for _, id := range owed {
 			hinted[id] = true
+		}
+		for i, id := range to.Primaries {
+			if to.Up[i] && !slices.ContainsFunc(p.Legs(), func(l Leg) bool { return l.primary() == id && !l.mute }) {
+				t.Fatalf("nothing is sent that counts for primary %d:%s", id[0], legsText(&p))
+			}
 		}
 		p.Resend(allUp)
 		checkPut(t, &p, to, w, hinted)

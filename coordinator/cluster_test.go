@@ -819,6 +819,9 @@ func TestSuspectsAreTriedWhereTheQuorumWouldLackThem(t *testing.T) {
 		if want := []bool{true, true, false}; !slices.Equal(place.Up, want) {
 			t.Fatalf("primaries in reach %v, want %v: the suspect is needed, the dead one stays dead", place.Up, want)
 		}
+		if want := []bool{false, true, false}; !slices.Equal(place.suspect, want) {
+			t.Fatalf("suspects %v, want %v", place.suspect, want)
+		}
 		all := NewViewWithSuspects(pl[0].Self, h.state, func(id ring.NodeID) bool { return id != pl[1].Self }, suspect)
 		place = all.Place(all.Partition([]byte("k")))
 		if want := []bool{true, false, true}; !slices.Equal(place.Up, want) {

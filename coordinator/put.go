@@ -83,8 +83,8 @@ func newPutIn(legs []Leg, pl *Place, self ring.NodeID, w int) (p Put, ok bool) {
 		}
 	}
 	if selfFor < 0 && !pl.IsPrimary(self) { // all primaries are in reach, but they refused this operation's earlier attempts
-		last := pl.readers() - 1
-		p.legs = append(p.legs, Leg{Node: self, For: pl.Primaries[last], in: pl.of(last)})
+		i := pl.doubtful()
+		p.legs = append(p.legs, Leg{Node: self, For: pl.Primaries[i], in: pl.of(i)})
 		p.open++
 	}
 	return p, covers(p.within(), p.w) || fault.On(fault.MintWithoutQuorum)
@@ -132,7 +132,7 @@ func (p *Put) Replan(pl *Place, w int) (legs []int, owed []ring.NodeID) {
 		return slices.ContainsFunc(p.legs, func(l Leg) bool { return l.Node == id })
 	})
 	for i, id := range pl.Primaries {
-		if slices.ContainsFunc(p.legs, func(l Leg) bool { return l.primary() == id }) {
+		if slices.ContainsFunc(p.legs, func(l Leg) bool { return l.primary() == id && !l.mute }) {
 			continue
 		}
 		l := Leg{Node: id}
@@ -180,6 +180,14 @@ func (p *Put) Reach() int { return p.open + p.acks }
 // Acks returns how many nodes hold the write for certain.
 func (p *Put) Acks() int { return p.acks }
 
+// Have returns of how many primaries a copy was acknowledged, in the set that lacks most.
+func (p *Put) Have() int {
+	if p.w[1]-p.held[1] > p.w[0]-p.held[0] {
+		return p.held[1]
+	}
+	return p.held[0]
+}
+
 // Primaries returns how many primaries hold the write for certain, fallbacks not counted. While an owner is being exchanged it is
 // that of the set that has fewer of them: two of both sets together may be one of those that are read.
 func (p *Put) Primaries() int {
@@ -187,9 +195,7 @@ func (p *Put) Primaries() int {
 	together := 0
 	for i := range p.legs {
 		if l := &p.legs[i]; l.State == LegAcked && l.For.IsZero() {
-			if !l.mute {
-				l.in.count(&n)
-			}
+			l.in.count(&n)
 			together++
 		}
 	}
@@ -278,6 +284,10 @@ func (p *Put) replace(leg int) (next int, owed ring.NodeID) {
 	if p.legs[leg].stood || p.legs[leg].owed {
 		return -1, ring.NodeID{}
 	}
+	if p.kept(leg) {
+		p.legs[leg].stood = true
+		return -1, ring.NodeID{}
+	}
 	primary := p.legs[leg].primary()
 	in := Leg{For: primary, State: LegOwed}
 	if !p.Enough() {
@@ -295,6 +305,16 @@ func (p *Put) replace(leg int) (next int, owed ring.NodeID) {
 	p.legs = append(p.legs, in)
 	p.open++
 	return len(p.legs) - 1, ring.NodeID{}
+}
+
+// kept reports whether another leg has brought the copy of the same primary.
+func (p *Put) kept(leg int) bool {
+	for i := range p.legs {
+		if l := &p.legs[i]; i != leg && l.counts(false) && l.primary() == p.legs[leg].primary() {
+			return true
+		}
+	}
+	return false
 }
 
 // Enough reports whether the copies of W primaries were acknowledged, of each set.

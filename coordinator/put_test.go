@@ -136,6 +136,23 @@ func TestPutCountsAFallbackNotBesideItsPrimary(t *testing.T) {
 	if !byFallback.Enough() {
 		t.Error("two primaries are not enough for W=2")
 	}
+	if p, _ := NewPut(placeOf(3, 2), ring.NodeID{4}, 2); true { // the spare is not spent on a primary whose copy is kept
+		p.Ack(3)
+		p.Fail(2)
+		p.Fail(0)
+		p.Ack(4)
+		if legsText(&p) != " 1 2 3 4-for-3 5-for-1" || !p.Enough() {
+			t.Errorf("legs%s, enough %v", legsText(&p), p.Enough())
+		}
+	}
+	hopeless, _ := NewPut(placeOf(3, 1), ring.NodeID{4}, 2)
+	hopeless.Ack(3)
+	hopeless.Ack(2)
+	hopeless.Fail(0)
+	hopeless.Fail(1)
+	if !hopeless.Hopeless() || hopeless.Have() != 1 {
+		t.Errorf("hopeless %v with the copy of %d primary", hopeless.Hopeless(), hopeless.Have())
+	}
 	late, _ := NewPut(placeOf(3, 1), ring.NodeID{1}, 3)
 	late.Ack(0)
 	late.Slow() // the fallback stands in for the second
@@ -143,6 +160,15 @@ func TestPutCountsAFallbackNotBesideItsPrimary(t *testing.T) {
 	late.Ack(1)
 	if legsText(&late) != " 1 2 3 4-for-2" || late.Enough() {
 		t.Errorf("legs%s: enough for W=3 without the third primary's copy: %v", legsText(&late), late.Enough())
+	}
+}
+
+func TestAFallbackCoordinatesForASuspectFirst(t *testing.T) {
+	suspects := placeOf(3, 1)
+	suspects.suspect = []bool{false, true, true}
+	p, _ := NewPut(suspects, ring.NodeID{4}, 2)
+	if legsText(&p) != " 1 2 3 4-for-2" {
+		t.Errorf("legs%s", legsText(&p))
 	}
 }
 

@@ -72,6 +72,8 @@ type Place struct {
 	changing bool // there is a second set
 	unread   int  // how many primaries are only written to: one, the last, or none
 	apart    int  // which of those that are read is not in the second set; -1: none
+
+	suspect []bool // which primaries were counted in although they are suspect; nil: none
 }
 
 // readers returns how many of the primaries are read: the first ones.
@@ -186,9 +188,19 @@ func (pl *Place) inReach() (n [setCount]int) {
 }
 
 func (pl *Place) countIn(suspect func(ring.NodeID) bool) {
+	pl.suspect = make([]bool, len(pl.Primaries))
 	for i, id := range pl.Primaries {
-		pl.Up[i] = pl.Up[i] || suspect(id)
+		pl.suspect[i] = !pl.Up[i] && suspect(id)
+		pl.Up[i] = pl.Up[i] || pl.suspect[i]
 	}
+}
+
+// doubtful returns the primary whose copy is the least likely to arrive: the first that is suspect, or else the last that is read.
+func (pl *Place) doubtful() int {
+	if i := slices.Index(pl.suspect, true); i >= 0 {
+		return i
+	}
+	return pl.readers() - 1
 }
 
 func newPlace(s ring.State, p ring.Partition, up func(ring.NodeID) bool) Place {

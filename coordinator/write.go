@@ -318,9 +318,9 @@ func (w *writing) settle(i int) {
 	case p.Enough():
 		w.decide(i)
 	case p.Hopeless() && !w.maySendAgain(p):
-		p.err = maybe("put", p.need(), p.Acks())
+		p.err = maybe("put", p.need(), p.Have())
 		if fault.On(fault.MintWithoutQuorum) {
-			p.err = noQuorum("put", p.need(), p.Acks())
+			p.err = noQuorum("put", p.need(), p.Have())
 		}
 		w.decide(i)
 	}

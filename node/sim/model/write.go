@@ -308,7 +308,7 @@ func (w *writing) settle() {
 		if fault.On(fault.MintWithoutQuorum) {
 			cause = request.ErrNoQuorum
 		}
-		w.decide(&request.QuorumError{Op: "put", Need: quorumSize, Have: w.put.Acks(), Cause: cause})
+		w.decide(&request.QuorumError{Op: "put", Need: quorumSize, Have: w.put.Have(), Cause: cause})
 	}
 }
 
