@@ -21,6 +21,7 @@ type wall struct {
 	machine func() time.Time
 	told    atomic.Pointer[moment] // what the others' clocks said while the machine's is wrong
 	agreed  atomic.Pointer[moment] // when other clocks said that Now is right
+	alone   bool                   // agreed is this node's word, which was the only member; for watchClocks
 	log     limiter
 }
 
@@ -57,17 +58,28 @@ func (w *wall) correctionTo(machine *moment) time.Duration {
 
 // heedAgreement notes that most clocks of the cluster agree with Now, or that there is no other. The offsets are of those that
 // were heard, from the machine's at the moment looked, others is how many there are. The median alone does not say so: of three clocks that all
-// differ, one is in the middle. Nor do most of those heard: they may be the few that are wrong alike.
+// differ, one is in the middle.
 func (w *wall) heedAgreement(looked *moment, offsets []time.Duration, others int) {
-	correction, agree := w.correctionTo(looked), 0
+	correction := w.correctionTo(looked)
+	switch {
+	case most(offsets, correction, others):
+		w.agreed.Store(&moment{looked.wall.Add(correction), looked.steady})
+		w.alone = others == 0
+	case w.alone: // its word was enough while it was
+		w.agreed.Store(nil)
+	}
+}
+
+// most reports whether more than half of all clocks, our own included, are within the drift bound of the correction. Most of those
+// that were heard would not do: they may be the few that are wrong alike.
+func most(offsets []time.Duration, correction time.Duration, others int) bool {
+	agree := 0
 	for _, clock := range append([]time.Duration{0}, offsets...) {
 		if (clock - correction).Abs() <= clockDriftMax {
 			agree++
 		}
 	}
-	if others == 0 || 2*agree > 1+others {
-		w.agreed.Store(&moment{looked.wall.Add(correction), looked.steady})
-	}
+	return 2*agree > 1+others
 }
 
 // sure reports whether Now may decide what cannot be undone: most clocks have agreed with it since the start, and it has
@@ -108,19 +120,21 @@ func (n *Node) watchClocks(ctx context.Context) {
 		}
 		looked := n.wall.look()
 		offsets := n.clockOffsets(ctx, looked)
-		n.heedClocks(looked, offsets)
-		n.wall.heedAgreement(looked, offsets, n.otherMembers())
+		others, founded := n.otherMembers()
+		n.heedClocks(looked, offsets, others)
+		if founded {
+			n.wall.heedAgreement(looked, offsets, others)
+		}
 	}
 }
 
 // heedClocks goes by the others' clocks if enough of them were told. A correction outlives those who told it: a clock that
-// was an hour off is so still when another node goes down, and would stamp, and expire, an hour ahead; and the one that is left may be
-// wrong like it. But a clock that was set right meanwhile is trusted again, whoever is left.
-func (n *Node) heedClocks(looked *moment, offsets []time.Duration) {
-	switch {
-	case len(offsets) >= othersMin:
-		n.adjustClock(looked, median(offsets))
-	case n.wall.correctionTo(looked).Abs() <= clockDriftMax:
+// was an hour off is so still when another node goes down, and would stamp, and expire, an hour ahead; and the few that are left may be
+// wrong like it. The machine's clock is trusted again when it was set right, whoever is left, or when most members' agree with it.
+func (n *Node) heedClocks(looked *moment, offsets []time.Duration, others int) {
+	if m := median(offsets); m != 0 {
+		n.adjustClock(looked, m)
+	} else if n.wall.correctionTo(looked).Abs() <= clockDriftMax || most(offsets, 0, others) {
 		n.adjustClock(looked, 0)
 	}
 }
@@ -156,12 +170,13 @@ func (n *Node) clockOffsets(ctx context.Context, looked *moment) []time.Duration
 	})
 }
 
-// otherMembers returns how many members there are beside this node, in reach or not.
-func (n *Node) otherMembers() (others int) {
-	for _, m := range n.members.State().Members {
+// otherMembers returns how many members there are beside this node, in reach or not, and whether there is a cluster yet.
+func (n *Node) otherMembers() (others int, founded bool) {
+	members := n.members.State().Members
+	for _, m := range members {
 		if m.ID != n.id && m.Status != ring.Removed {
 			others++
 		}
 	}
-	return others
+	return others, len(members) > 0
 }

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfastdb/holdfast/node"
@@ -82,6 +83,19 @@ func TestClockSetRightWhileTwoAreLeft(t *testing.T) {
 		}
 		if got := must(t, right, "GET", "brief"); got != nil {
 			t.Errorf("GET brief a second after its time: %v", got)
+		}
+	})
+}
+
+func TestAClockIsNotSureBeforeThereIsACluster(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := nodetest.New(t, 2, nil)
+		defer c.Close()
+		waits := c.Machines[1]
+		waits.MustStart()
+		time.Sleep(10 * time.Second)
+		if waits.Node.ClockSure() {
+			t.Error("sure of its clock while it knows no member")
 		}
 	})
 }

@@ -169,19 +169,41 @@ func (n *node) correct() {
 			}
 		}
 	}
-	if len(offsets) < 3 {
-		if n.corrected && abs(n.told-n.skew) <= driftMax {
-			n.corrected, n.misled = false, false
+	agree := 0
+	for _, o := range offsets {
+		if abs(o) <= driftMax {
+			agree++
 		}
-		return
+	}
+	if m := median(offsets); abs(m) > driftMax {
+		n.corrected, n.told = true, n.skew+m
+		n.misled = abs(n.told) > driftMax && 2*wrong >= len(offsets)
+	} else if abs(n.told-n.skew) <= driftMax || 2*agree > n.members() {
+		n.corrected, n.misled = false, false
+	}
+}
+
+// members returns how many members the cluster has by the node's document, itself included.
+func (n *node) members() (count int) {
+	for _, m := range n.doc.Members {
+		if m.Status != ring.Removed {
+			count++
+		}
+	}
+	return count
+}
+
+// median is node.median.
+func median(offsets []check.Moment) check.Moment {
+	if len(offsets) < 3 {
+		return 0
 	}
 	slices.Sort(offsets)
 	m := offsets[len(offsets)/2]
 	if below := offsets[len(offsets)/2-1]; len(offsets)%2 == 0 && abs(below) < abs(m) {
 		m = below
 	}
-	n.corrected, n.told = abs(m) > driftMax, n.skew+m
-	n.misled = n.corrected && abs(n.told) > driftMax && 2*wrong >= len(offsets)
+	return m
 }
 
 func abs(m check.Moment) check.Moment { return max(m, -m) }
