@@ -130,11 +130,12 @@ func (n *Node) watchClocks(ctx context.Context) {
 
 // heedClocks goes by the others' clocks if enough of them were told. A correction outlives those who told it: a clock that
 // was an hour off is so still when another node goes down, and would stamp, and expire, an hour ahead; and the few that are left may be
-// wrong like it. The machine's clock is trusted again when it was set right, whoever is left, or when most members' agree with it.
+// wrong like it. The machine's clock is trusted again when it was set right, whoever is left, or when most members' agree
+// with it, but not because those who called it wrong were removed.
 func (n *Node) heedClocks(looked *moment, offsets []time.Duration, others int) {
 	if m := median(offsets); m != 0 {
 		n.adjustClock(looked, m)
-	} else if n.wall.correctionTo(looked).Abs() <= clockDriftMax || most(offsets, 0, others) {
+	} else if n.wall.correctionTo(looked).Abs() <= clockDriftMax || others > 0 && most(offsets, 0, others) {
 		n.adjustClock(looked, 0)
 	}
 }

@@ -29,6 +29,7 @@ func TestCorrectionOutlivesThoseWhoToldIt(t *testing.T) {
 		{hourOff, {"set right while the one that is left is wrong", 2, time.Hour, []time.Duration{time.Hour}, 0}},
 		{hourOff, {"set wrong once more while nobody is left", 2, -time.Hour, nil, 2 * time.Hour}},
 		{hourOff, {"most members say that this clock was right", 2, 0, []time.Duration{0}, 0}},
+		{hourOff, {"the others were removed", 0, 0, nil, time.Hour}},
 		{hourOff, {"the one that is left of five is wrong alike", 4, 0, []time.Duration{0}, time.Hour}},
 		{hourOff, {"so is one of the two that are left of five", 4, 0, []time.Duration{0, time.Hour}, time.Hour}},
 	} {

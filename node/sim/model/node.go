@@ -178,7 +178,7 @@ func (n *node) correct() {
 	if m := median(offsets); abs(m) > driftMax {
 		n.corrected, n.told = true, n.skew+m
 		n.misled = abs(n.told) > driftMax && 2*wrong >= len(offsets)
-	} else if abs(n.told-n.skew) <= driftMax || 2*agree > n.members() {
+	} else if abs(n.told-n.skew) <= driftMax || n.members() > 1 && 2*agree > n.members() {
 		n.corrected, n.misled = false, false
 	}
 }
