@@ -37,10 +37,7 @@ func (w *world) changes(f Fault, m *machine) (begin, end func()) {
 		return m.lost, func() { w.order(func() bool { return w.remove(m) }) }
 	}
 	old := w.machines[f.Nodes[1]-1]
-	return old.lost, func() {
-		m.Config.Replace = old.Config.Name
-		m.enter()
-	}
+	return old.lost, func() { w.order(func() bool { return m.succeed(old) }) }
 }
 
 // order has something asked until it is granted.
@@ -70,6 +67,21 @@ func (m *machine) enter() {
 		m.absent.Store(false)
 		m.start()
 	}
+}
+
+// succeed starts the machine's first node in the place of another, unless that one had left, which its end kept it from noticing. It
+// waits until those who run agree on that.
+func (m *machine) succeed(old *machine) bool {
+	member, left := m.w.known(old)
+	switch {
+	case member && !left:
+		m.Config.Replace = old.Config.Name
+		m.enter()
+		return true
+	case left && !member:
+		return true
+	}
+	return false
 }
 
 // leave asks the node to leave.
@@ -144,9 +156,21 @@ func (w *world) remove(dead *machine) bool {
 	})
 }
 
-// known reports whether another node that runs has met that of the machine: else nobody could remove it.
-func (w *world) known(dead *machine) bool {
-	return slices.ContainsFunc(w.present(), func(m *machine) bool { return m != dead && slices.Contains(m.fellows(), dead.Config.Name) })
+// met reports whether another node that runs knows that of the machine for a member: else nobody could remove it.
+func (w *world) met(dead *machine) bool {
+	member, _ := w.known(dead)
+	return member
+}
+
+// known reports whether some other node that runs takes that of the machine for a member, and whether some does not.
+func (w *world) known(dead *machine) (member, stranger bool) {
+	for _, m := range w.present() {
+		if fellows := m.fellows(); m != dead && len(fellows) > 0 {
+			knows := slices.Contains(fellows, dead.Config.Name)
+			member, stranger = member || knows, stranger || !knows
+		}
+	}
+	return member, stranger
 }
 
 // fellows returns the names of the members that the node knows and that are not removed, in order.

@@ -70,9 +70,9 @@ func (w *world) befalls(f Fault) bool {
 	case Join:
 		return m.unborn()
 	case Replace:
-		return m.unborn() && w.known(w.machines[f.Nodes[1]-1])
+		return m.unborn() && w.met(w.machines[f.Nodes[1]-1])
 	case Remove:
-		return w.known(m)
+		return w.met(m)
 	}
 	return !m.absent.Load()
 }
