@@ -97,17 +97,17 @@ func (p *Put) within() [setCount]int { return p.tally(true) }
 // for them, or both.
 func (p *Put) tally(open bool) (n [setCount]int) {
 	for i := range p.legs {
-		if l := &p.legs[i]; l.counts(open) && !p.countsBefore(i, open) {
+		if l := &p.legs[i]; l.counts(open) && !brings(p.legs[:i], l.primary(), open) {
 			l.in.count(&n)
 		}
 	}
 	return n
 }
 
-// countsBefore reports whether an earlier leg is of the same primary and counts.
-func (p *Put) countsBefore(leg int, open bool) bool {
-	for i := range p.legs[:leg] {
-		if l := &p.legs[i]; l.counts(open) && l.primary() == p.legs[leg].primary() {
+// brings reports whether one of the legs has brought a primary's copy, or is to bring it if open.
+func brings(legs []Leg, primary ring.NodeID, open bool) bool {
+	for i := range legs {
+		if l := &legs[i]; l.counts(open) && l.primary() == primary {
 			return true
 		}
 	}
@@ -284,11 +284,11 @@ func (p *Put) replace(leg int) (next int, owed ring.NodeID) {
 	if p.legs[leg].stood || p.legs[leg].owed {
 		return -1, ring.NodeID{}
 	}
-	if p.kept(leg) {
+	primary := p.legs[leg].primary()
+	if brings(p.legs, primary, false) { // another leg has
 		p.legs[leg].stood = true
 		return -1, ring.NodeID{}
 	}
-	primary := p.legs[leg].primary()
 	in := Leg{For: primary, State: LegOwed}
 	if !p.Enough() {
 		in = p.standIn(primary)
@@ -305,16 +305,6 @@ func (p *Put) replace(leg int) (next int, owed ring.NodeID) {
 	p.legs = append(p.legs, in)
 	p.open++
 	return len(p.legs) - 1, ring.NodeID{}
-}
-
-// kept reports whether another leg has brought the copy of the same primary.
-func (p *Put) kept(leg int) bool {
-	for i := range p.legs {
-		if l := &p.legs[i]; i != leg && l.counts(false) && l.primary() == p.legs[leg].primary() {
-			return true
-		}
-	}
-	return false
 }
 
 // Enough reports whether the copies of W primaries were acknowledged, of each set.

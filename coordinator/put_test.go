@@ -136,15 +136,6 @@ func TestPutCountsAFallbackNotBesideItsPrimary(t *testing.T) {
 	if !byFallback.Enough() {
 		t.Error("two primaries are not enough for W=2")
 	}
-	if p, _ := NewPut(placeOf(3, 2), ring.NodeID{4}, 2); true { // the spare is not spent on a primary whose copy is kept
-		p.Ack(3)
-		p.Fail(2)
-		p.Fail(0)
-		p.Ack(4)
-		if legsText(&p) != " 1 2 3 4-for-3 5-for-1" || !p.Enough() {
-			t.Errorf("legs%s, enough %v", legsText(&p), p.Enough())
-		}
-	}
 	hopeless, _ := NewPut(placeOf(3, 1), ring.NodeID{4}, 2)
 	hopeless.Ack(3)
 	hopeless.Ack(2)
@@ -160,6 +151,17 @@ func TestPutCountsAFallbackNotBesideItsPrimary(t *testing.T) {
 	late.Ack(1)
 	if legsText(&late) != " 1 2 3 4-for-2" || late.Enough() {
 		t.Errorf("legs%s: enough for W=3 without the third primary's copy: %v", legsText(&late), late.Enough())
+	}
+}
+
+func TestPutSpendsNoSpareOnAPrimaryWhoseCopyIsKept(t *testing.T) {
+	p, _ := NewPut(placeOf(3, 2), ring.NodeID{4}, 2)
+	p.Ack(3)
+	p.Fail(2)
+	p.Fail(0)
+	p.Ack(4)
+	if legsText(&p) != " 1 2 3 4-for-3 5-for-1" || !p.Enough() {
+		t.Errorf("legs%s, enough %v", legsText(&p), p.Enough())
 	}
 }
 
